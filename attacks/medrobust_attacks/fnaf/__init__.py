@@ -1,0 +1,1 @@
+"""False-negative adversarial features: small real abnormalities that a reconstruction erases."""

@@ -1,0 +1,1 @@
+"""Metrics, one value a case or group."""

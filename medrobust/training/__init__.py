@@ -1,0 +1,1 @@
+"""Training: one loop, resumable, on CPU or GPU."""

@@ -1,0 +1,1 @@
+"""Shipped weights: one folder a model, card.yaml and weights.safetensors."""
