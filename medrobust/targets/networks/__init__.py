@@ -1,0 +1,1 @@
+"""Building blocks of networks that more than one line describes."""
