@@ -30,8 +30,8 @@ class IRIM:
     task: ClassVar[str] = "reconstruction"
     channels: int = 16
     hidden: tuple[int, ...] = (32, 64, 32)
-    patch: tuple[int, ...] = (2, 4, 2)
-    steps: int = 4
+    patch: tuple[int, ...] = (2, 8, 2)
+    steps: int = 3
     copies: int = 2
     projections: int = 3
     residual: bool = True

@@ -33,8 +33,9 @@ class ResidualBlock(nn.Module):
         height, width = x.shape[-2:]
         below, right = -height % self.patch, -width % self.patch
         x = pad(x, (0, right, 0, below), mode="reflect") if below or right else x
-        x = pixel_shuffle(self.expand(relu(self.mix(relu(self.reduce(x))))), self.patch)
-        return (glu(x, dim=1) if self.gated else x)[..., :height, :width]
+        x = self.expand(relu(self.mix(relu(self.reduce(x)))))
+        # Values and gates are the two halves of the channels on patches as on pixels, so half of them need not be shuffled.
+        return pixel_shuffle(glu(x, dim=1) if self.gated else x, self.patch)[..., :height, :width]
 
 
 class Coupling(Update):
