@@ -1,0 +1,179 @@
+"""What every attack promises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from medrobust.testing.bench import Bench
+from medrobust.testing.observe import (
+    changed,
+    copies,
+    difference,
+    documented,
+    global_generators,
+    network_state,
+    plain_data,
+    seed_global_generators,
+    tensors,
+)
+from medrobust.testing.promise import Promise
+from medrobust.types import Attack, Attacked, Batch, Target
+
+THREATS = ("white-box", "black-box")
+TOLERANCE = 1e-4  # a batch of another size may round otherwise
+
+
+def attack_promises() -> list[Promise]:
+    """Every promise of an attack, in order."""
+    return [
+        Promise("A1", "keeps shape, dtype and device", keeps_shape),
+        Promise("A2", "stays in its budget", stays_in_budget),
+        Promise("A3", "raises the loss: what it returns is no worse than its best query", raises_the_loss),
+        Promise("A4", "repeats under one seed, and neither reads nor moves a global generator", repeats),
+        Promise("A5", "treats each case alone: neither batch size nor order changes a result", treats_cases_alone),
+        Promise("A6", "leaves its inputs alone", leaves_inputs_alone),
+        Promise("A7", "leaves the target alone: weights, modes, gradients and hooks", leaves_target_alone),
+        Promise("A8", "is plain data: a frozen dataclass that survives JSON and pickle", plain_data),
+        Promise("A9", "cites its source and documents every field", documented),
+        Promise("A10", "honours its threat: a black-box attack asks for outputs alone", honours_threat),
+        Promise("A11", "counts its queries: a trace has one column a query of a case", counts_queries),
+    ]
+
+
+def run(attack: Attack, bench: Bench, batch: Batch | None = None, target: Target | None = None) -> Attacked:
+    batch = bench.batch() if batch is None else batch
+    return attack(target or bench.target(), batch, bench.budget, bench.random(batch.cases))
+
+
+def keeps_shape(attack: Attack, bench: Bench) -> str:
+    batch = bench.batch()
+    attacked = run(attack, bench, batch)
+    for name, tensor in {"image": attacked.image, "truth": attacked.truth}.items():
+        if tensor is None:
+            continue
+        if (tensor.shape, tensor.dtype, tensor.device) != (batch.image.shape, batch.image.dtype, batch.image.device):
+            return f"{name} is {tuple(tensor.shape)} {tensor.dtype} on {tensor.device}, expected {tuple(batch.image.shape)} {batch.image.dtype}"
+        if not bool(tensor.isfinite().all()):
+            return f"{name} holds NaN or infinity"
+    if attacked.region is not None and (attacked.region.dtype != torch.bool or attacked.region.shape != batch.image[:, :1].shape):
+        return f"region is {tuple(attacked.region.shape)} {attacked.region.dtype}, expected {tuple(batch.image[:, :1].shape)} torch.bool"
+    short = [name for name, tensor in tensors(attacked).items() if len(tensor) != len(batch)]
+    if short:
+        return f"{short[0]} has {len(tensors(attacked)[short[0]])} rows for {len(batch)} cases"
+    tracked = [name for name, tensor in tensors(attacked).items() if tensor.requires_grad]
+    return f"{tracked[0]} still carries its graph: detach it" if tracked else ""
+
+
+def stays_in_budget(attack: Attack, bench: Bench) -> str:
+    batch = bench.batch()
+    found = [line for line in bench.budget.audit(batch, run(attack, bench, batch)) if line]
+    return found[0] if found else ""
+
+
+def raises_the_loss(attack: Attack, bench: Bench) -> str:
+    batch, target = bench.batch(), bench.target()
+    attacked = run(attack, bench, batch, target)
+    judged = bench.judge(target, batch, attacked)
+    if bench.objective is None:
+        clean = bench.judge(target, batch, Attacked(batch.image))
+        if bool((judged < clean * (1 - TOLERANCE)).any()) or not bool(judged.mean() > clean.mean()):
+            return f"loss {judged.tolist()}, of the clean images {clean.tolist()}"
+    if "loss" in attacked.trace:
+        best = attacked.trace["loss"].amax(1)
+        if bool((judged < best * (1 - 1e-3)).any()):
+            return f"loss {judged.tolist()}, of the best queries {best.tolist()}"
+    return ""
+
+
+def repeats(attack: Attack, bench: Bench) -> str:
+    with torch.random.fork_rng(devices=()):
+        results = []
+        for seed in (1, 2):
+            seed_global_generators(seed)
+            untouched = global_generators()
+            results.append(tensors(run(attack, bench)))
+            if global_generators() != untouched:
+                return "a global generator was moved: draw from `rng` alone"
+    return difference(results[0], results[1])
+
+
+def treats_cases_alone(attack: Attack, bench: Bench) -> str:
+    batch = bench.batch()
+    whole = tensors(run(attack, bench, batch))
+    for order in ([2, 0, 3, 1], [1], [3]):
+        part = tensors(run(attack, bench, batch.select(order)))
+        found = difference({name: tensor[order] for name, tensor in whole.items()}, part, TOLERANCE)
+        if found:
+            return f"{found} between a batch of {len(batch)} and cases {order} of it"
+    return ""
+
+
+def leaves_inputs_alone(attack: Attack, bench: Bench) -> str:
+    batch = bench.batch()
+    before = copies(batch)
+    attacked = run(attack, bench, batch)
+    found = difference(before, tensors(batch))
+    if found or batch.image.requires_grad:
+        return found or "image requires a gradient afterwards"
+    attacked.image.add_(1)
+    return "" if not difference(before, tensors(batch)) else "the returned image shares memory with the batch: clone it"
+
+
+def leaves_target_alone(attack: Attack, bench: Bench) -> str:
+    target = bench.target()
+    before = network_state(target.network)
+    run(attack, bench, target=target)
+    return changed(before, network_state(target.network))
+
+
+@dataclass(frozen=True, eq=False)
+class OutputsOnly:
+    """A target that shows what a black-box attack may see: no network, no gradient."""
+
+    target: Target
+
+    @property
+    def task(self) -> str:
+        return self.target.task
+
+    @property
+    def digest(self) -> str:
+        return self.target.digest
+
+    def __call__(self, image: Tensor, batch: Batch) -> Tensor:
+        return self.target(image, batch)
+
+    def loss(self, image: Tensor, batch: Batch) -> Tensor:
+        return self.target.loss(image, batch)
+
+    def to(self, device: torch.device | str) -> OutputsOnly:
+        return OutputsOnly(self.target.to(device))
+
+
+def honours_threat(attack: Attack, bench: Bench) -> str:
+    if attack.threat not in THREATS:
+        return f"threat is {attack.threat!r}, expected one of {', '.join(THREATS)}"
+    if attack.threat == "white-box":
+        return ""
+    try:
+        with torch.inference_mode():
+            hidden = tensors(run(attack, bench, target=OutputsOnly(bench.target())))
+    except (RuntimeError, AttributeError) as error:
+        return f"it declares black-box and asks for more: {error}"
+    return difference(tensors(run(attack, bench)), hidden, TOLERANCE)
+
+
+def counts_queries(attack: Attack, bench: Bench) -> str:
+    batch, target = bench.batch(), bench.target()
+    asked = []
+    target.network.register_forward_hook(lambda _module, inputs, _output: asked.append(len(inputs[0])))
+    attacked = run(attack, bench, batch, target)
+    for name, trace in attacked.trace.items():
+        if trace.ndim != 2 or len(trace) != len(batch) or not trace.dtype.is_floating_point:
+            return f"trace[{name!r}] is {tuple(trace.shape)} {trace.dtype}, expected ({len(batch)}, queries) of floats"
+        if sum(asked) != trace.shape[1] * len(batch):
+            return f"{sum(asked)} images were asked, trace[{name!r}] holds {trace.shape[1]} queries of {len(batch)} cases"
+    return ""
