@@ -1,0 +1,145 @@
+"""The attacked images of a cell as HDF5: differences from the clean ones, exact, with a digest a case.
+
+While a cell runs, each batch is a file of its own under artifacts/parts, so that a killed process tears nothing;
+`collect` joins them into artifacts/attacked.h5.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from medrobust.digests import digest
+from medrobust.errors import StoreError
+from medrobust.files import replacing, store_errors
+from medrobust.types import Attacked, Batch, Case
+
+NAME = "attacked.h5"
+
+
+def save_attacked(folder: Path, batch: Batch, attacked: Attacked) -> None:
+    """Keep a batch of a cell's folder: image (float64 difference, exact for float32), region, truth where given, context."""
+    path = folder / "artifacts" / "parts" / f"{digest([case.case for case in batch.cases])}.h5"
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        for index, case in enumerate(batch.cases):
+            _write_case(file.create_group(key(case)), case, batch, attacked, index)
+
+
+def key(case: Case) -> str:
+    """The name of a case's group: its own name, with the one character that HDF5 reserves spelt out."""
+    return case.case.replace("/", "%2F")
+
+
+def _write_case(group: h5py.Group, case: Case, batch: Batch, attacked: Attacked, index: int) -> None:
+    clean, image = batch.image[index].cpu(), attacked.image[index].cpu()
+    arrays = {"difference": (image.double() - clean.double()).numpy()}
+    if not torch.equal(restored(clean, arrays["difference"]), image):
+        arrays = {"image": image.numpy()}
+    if attacked.truth is not None:
+        same = torch.equal(attacked.truth[index].cpu(), image)
+        arrays["truth"] = np.zeros(0) if same else attacked.truth[index].cpu().numpy()
+    if attacked.region is not None:
+        arrays["region"] = attacked.region[index].cpu().numpy()
+    arrays |= {f"context/{name}": tensor[index].cpu().numpy() for name, tensor in attacked.context.items()}
+    for name, array in arrays.items():
+        compressed = {"compression": "gzip", "shuffle": True} if array.size > 1 else {}
+        group.create_dataset(name, data=array, **compressed)
+    group.attrs["case"] = case.case
+    group.attrs["clean"] = _sha(clean.numpy())
+    group.attrs["digest"] = _digest(group)
+
+
+def restored(clean: Tensor, difference: np.ndarray) -> Tensor:
+    """clean + difference, rounded to the type of `clean`."""
+    return (clean.double() + torch.from_numpy(difference)).to(clean.dtype)
+
+
+def _sha(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def _arrays(group: h5py.Group) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+    group.visititems(lambda name, item: found.__setitem__(name, item[()]) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def _digest(group: h5py.Group) -> str:
+    return digest({name: [str(array.dtype), list(array.shape), _sha(array)] for name, array in _arrays(group).items()})
+
+
+def collect(folder: Path, cases: Sequence[Case]) -> str:
+    """Join the parts into artifacts/attacked.h5; returns the digest over all cases, in the order of their names."""
+    parts = folder / "artifacts" / "parts"
+    digests: dict[str, str] = {}
+    with replacing(folder / "artifacts" / NAME) as temporary, h5py.File(temporary, "w") as file:
+        for path in sorted(parts.glob("*.h5")):
+            with h5py.File(path, "r") as part:
+                for name in part:
+                    if name not in digests:
+                        part.copy(name, file)
+                        digests[name] = str(part[name].attrs["digest"])
+        missing = [case.case for case in cases if key(case) not in digests]
+        if missing:
+            msg = f"{parts}: found no images of {len(missing)} cases ({missing[0]}, ...), expected {len(cases)}"
+            raise StoreError(msg)
+        total = digest([digests[name] for name in sorted(digests)])
+        file.attrs["digest"] = total
+    shutil.rmtree(parts)
+    return total
+
+
+def load_attacked(folder: Path, batch: Batch) -> Attacked:
+    """The stored attack of the batch's cases, on the batch's device; each case's digest is checked.
+
+    Raises StoreError where the file is missing or damaged, or where the clean images are not those that were attacked.
+    """
+    path = folder / "artifacts" / NAME
+    if not path.is_file():
+        msg = f"{path}: missing; expected the stored images of this cell"
+        raise StoreError(msg)
+    with store_errors(path), h5py.File(path, "r") as file:
+        entries = [_read_case(file, path, case, batch.image[index].cpu()) for index, case in enumerate(batch.cases)]
+
+    def stacked(name: str) -> Tensor | None:
+        return torch.stack([entry[name] for entry in entries]).to(batch.image.device) if name in entries[0] else None
+
+    image = stacked("image")
+    assert image is not None  # noqa: S101 - every entry has one
+    context = {name.removeprefix("context/"): stacked(name) for name in entries[0] if name.startswith("context/")}
+    return Attacked(image, stacked("truth"), stacked("region"), {name: tensor for name, tensor in context.items() if tensor is not None})
+
+
+def _read_case(file: h5py.File, path: Path, case: Case, clean: Tensor) -> dict[str, Tensor]:
+    if key(case) not in file:
+        msg = f"{path}: found no case '{case.case}'; expected every case of its cell"
+        raise StoreError(msg)
+    group = file[key(case)]
+    if _digest(group) != group.attrs["digest"]:
+        msg = f"{path}: case '{case.case}' does not have the digest it was written with; delete the cell's folder and run again"
+        raise StoreError(msg)
+    if _sha(clean.numpy()) != group.attrs["clean"]:
+        msg = f"{path}: case '{case.case}' was attacked on other image data; expected the same bits on this machine"
+        raise StoreError(msg)
+    arrays = _arrays(group)
+    difference = arrays.pop("difference", None)
+    entry = {name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}
+    if difference is not None:
+        entry["image"] = restored(clean, difference)
+    if "truth" in entry and not entry["truth"].numel():
+        entry["truth"] = entry["image"]
+    return entry
+
+
+def stored_digest(folder: Path) -> str:
+    """The digest over all cases, recomputed from the arrays of artifacts/attacked.h5, in the order of its names."""
+    path = folder / "artifacts" / NAME
+    with store_errors(path), h5py.File(path, "r") as file:
+        return digest([_digest(file[name]) for name in sorted(file)])

@@ -1,0 +1,89 @@
+"""The plugins of a cell, built from its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from medrobust import registry
+from medrobust.cell import Cell, Configured
+from medrobust.digests import digest
+from medrobust.errors import CellError, MedrobustError
+from medrobust.randomness import derive
+from medrobust.targets import zoo
+from medrobust.types import Attack, Budget, Case, Data, Metric, Target
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Everything a cell needs, ready to run."""
+
+    data: Data
+    cases: tuple[Case, ...]
+    target: Target
+    attack: Attack | None
+    budget: Budget | None
+    metrics: tuple[Metric, ...]
+
+
+@contextmanager
+def blame(who: str) -> Iterator[None]:
+    """An error of a plugin as one line that names it; errors that already say where pass through."""
+    try:
+        yield
+    except MedrobustError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        msg = f"{who}: {type(error).__name__}: {text}"
+        raise CellError(msg) from error
+
+
+def build(kind: str, plugin: Configured) -> Any:
+    return registry.build(kind, plugin.name, dict(plugin.options))
+
+
+def load_target(configured: Configured, *, in_zoo: bool) -> Target:
+    """A zoo model, or an architecture with its options and weights."""
+    return zoo.load(configured.name) if in_zoo else zoo.untrained(configured.name, dict(configured.options), configured.weights)
+
+
+def assemble(cell: Cell, device: str) -> Bench:
+    """Build and check every plugin of the cell; the target is on `device`.
+
+    Raises CellError where data or weights are no longer those of the cell.
+    """
+    data: Data = build("data", cell.data)
+    target = load_target(cell.target, in_zoo=cell.zoo)
+    expect("data", cell.data.name, data.digest, cell.data_digest)
+    expect("target", cell.target.name, target.digest, cell.target_digest)
+    with blame(f"data {cell.data.name}"):
+        cases = tuple(data.cases(cell.split))[: cell.limit]
+    expect("cases", cell.split, case_digest(cases), cell.cases_digest)
+    if cell.defense:
+        rng = torch.Generator().manual_seed(derive(cell.seed, "defense", cell.target_digest, cell.data_digest))
+        with blame(f"defense {cell.defense.name}"):
+            target = build("defenses", cell.defense)(target, data, rng)
+    return Bench(
+        data,
+        cases,
+        target.to(device),
+        build("attacks", cell.attack) if cell.attack and not cell.source else None,
+        build("budgets", cell.budget) if cell.budget else None,
+        tuple(build("metrics", metric) for metric in cell.metrics),
+    )
+
+
+def case_digest(cases: tuple[Case, ...]) -> str:
+    """Identity of a case list: names, patients and groups, in order."""
+    return digest([[case.case, case.patient, case.group] for case in cases])
+
+
+def expect(what: str, name: str, found: str, expected: str) -> None:
+    if found != expected:
+        msg = f"{what} {name}: found digest {found}, expected {expected}; it has changed since the run was planned"
+        raise CellError(msg)

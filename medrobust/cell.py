@@ -1,0 +1,100 @@
+"""One square of a spec's grid: the unit of work, of resume, of caching and of distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from medrobust.digests import digest, plain
+
+
+@dataclass(frozen=True)
+class Configured:
+    """A plugin with its whole configuration.
+
+    name: in the registry, or in the zoo.
+    label: its name in the tables.
+    options: every field of the plugin, defaults included.
+    weights: a weight file, for an architecture that is not in the zoo.
+    """
+
+    name: str
+    label: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"name": self.name, "options": plain(self.options)}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """target@digest x defense x attack@config x budget x data@digest x condition x seed.
+
+    target, defense, attack, budget: None stands for no defense, clean images and no budget.
+    columns: what its rows say in `target`, `defense` and `attack`.
+    cases: how many; `cases_digest` is the digest of their names in order, `limit` how the spec cut them.
+    zoo: the target is a zoo model, rather than an architecture with options and weights.
+    source: digest of the cell whose stored images it replays on its own target; None where it attacks itself.
+    store: keep the attacked images; changes no number, so it is no part of identity.
+    """
+
+    track: str
+    condition: str
+    seed: int
+    data: Configured
+    data_digest: str
+    data_label: str
+    split: str
+    limit: int | None
+    cases: int
+    cases_digest: str
+    target: Configured
+    target_digest: str
+    defense: Configured | None
+    attack: Configured | None
+    budget: Configured | None
+    metrics: tuple[Configured, ...]
+    columns: Mapping[str, str]
+    zoo: bool = False
+    source: str | None = None
+    store: bool = False
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What changes a number or a name in a row, and nothing else: no path, order, device or batch size."""
+        return {
+            "track": self.track,
+            "condition": self.condition,
+            "seed": self.seed,
+            "data": {"name": self.data.name, "digest": self.data_digest, "split": self.split, "cases": self.cases_digest},
+            "target": self.target_digest,
+            "defense": self.defense.identity if self.defense else None,
+            "attack": self.attack.identity if self.attack else None,
+            "budget": self.budget.identity if self.budget else None,
+            "metrics": [metric.identity for metric in self.metrics],
+            "columns": dict(self.columns),
+            "source": self.source,
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """12 hexadecimal digits of the identity: the name of the cell's folder."""
+        return digest(self.identity)
+
+    @property
+    def name(self) -> str:
+        """The cell in words, such as `4x unet fnaf-random`."""
+        defense = "" if self.columns["defense"] == "none" else f"+{self.columns['defense']}"
+        return f"{self.condition} {self.columns['target']}{defense} {self.columns['attack']}"
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Cell:
+        """The cell whose `plain` form `fields` is."""
+        single = {name: Configured(**fields[name]) if fields[name] else None for name in ("defense", "attack", "budget")}
+        metrics = tuple(Configured(**metric) for metric in fields["metrics"])
+        data, target = Configured(**fields["data"]), Configured(**fields["target"])
+        return cls(**{**fields, **single, "data": data, "target": target, "metrics": metrics})

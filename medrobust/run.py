@@ -1,0 +1,180 @@
+"""The only loop: every case of a cell is attacked, predicted, audited, measured and written, batch after batch."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from medrobust.artifacts import collect, load_attacked, save_attacked
+from medrobust.assemble import Bench, assemble, blame
+from medrobust.claims import Claim, ClaimLostError
+from medrobust.environment import describe
+from medrobust.errors import CellError
+from medrobust.files import write_json
+from medrobust.guard import BLACK_BOX, Fingerprint, Guarded, frozen, micro_batch
+from medrobust.judge import Evidence, judge
+from medrobust.measure import Measure
+from medrobust.outcomes import check_attacked, check_prediction
+from medrobust.randomness import CaseRandom, derive
+from medrobust.store import FINISHED, CellFolder, Run, State, open_run
+from medrobust.types import Attacked, Batch, Case, Outcome
+
+HELD = "held"
+"""What `compute` returns where another worker has the cell."""
+
+
+def compute(run: Path, digest: str, device: str = "cpu", batch: int | None = None) -> str:
+    """Compute one cell of a run directory; what is on disk already is not computed again.
+
+    batch: cases at once; None takes the spec's. It changes no row.
+    Returns the cell's status: `done`, `invalid` or `failed`, or `held` while another live worker has it.
+    Raises StoreError where the directory cannot be written; an interrupt leaves the cell resumable.
+    """
+    opened = open_run(run)
+    folder = opened.cell(digest)
+    if folder.state().status in FINISHED:
+        return folder.state().status
+    claim = folder.claim()
+    if claim is None:
+        return HELD
+    with claim:
+        state = folder.state()
+        if state.status in FINISHED:
+            return state.status
+        folder.write(replace(state, status="running", attempts=state.attempts + 1, error="", traceback=""))
+        try:
+            return Loop.prepare(opened, folder, claim, device, batch or int(opened.lock["batch"])).run().status
+        except ClaimLostError:
+            return HELD
+        except Exception as error:  # whatever a plugin raised fails its cell, and no other
+            line = " ".join(str(error).split()) or type(error).__name__
+            return folder.write(replace(folder.state(), status="failed", error=line, traceback=traceback.format_exc())).status
+        except BaseException:
+            folder.write(replace(folder.state(), status="queued"))
+            raise
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One cell on its way."""
+
+    folder: CellFolder
+    claim: Claim
+    device: str
+    batch: int
+    bench: Bench
+    guarded: Guarded
+    measure: Measure
+    source: CellFolder | None
+
+    @classmethod
+    def prepare(cls, run: Run, folder: CellFolder, claim: Claim, device: str, batch: int) -> Loop:
+        bench = assemble(folder.cell, device)
+        threat = bench.attack.threat if bench.attack else BLACK_BOX
+        guarded = Guarded(bench.target, threat, micro_batch(device))
+        measure = Measure(folder.cell, bench.metrics, bench.cases)
+        source = run.cell(folder.cell.source) if folder.cell.source else None
+        return cls(folder, claim, device, batch, bench, guarded, measure, source)
+
+    def run(self) -> State:
+        """Every case that is not on disk, then the judgement."""
+        finished = self.measure.resumable(self.folder.complete_cases())
+        groups = {case.group for case in self.bench.cases if case.case in finished} if self.measure.per_group else set()
+        self.folder.keep(finished | groups)
+        todo = [case for case in self.bench.cases if case.case not in finished]
+        dependence = 0.0
+        with frozen(self.bench.target):
+            before = Fingerprint.of(self.bench.target)
+            for start in range(0, len(todo), self.batch):
+                self.claim.check()
+                outcome = self._step(todo[start : start + self.batch])
+                if not start:
+                    dependence = self._batch_dependence(outcome)
+            changed = before.changes(Fingerprint.of(self.bench.target))
+        if changed:
+            msg = f"{self._who()}: left the target with other {changed}; expected it to be left alone"
+            raise CellError(msg)
+        return self._finish(dependence)
+
+    def _step(self, cases: Sequence[Case]) -> Outcome:
+        """One batch, from the file to its rows on disk."""
+        began = time.perf_counter()
+        asked = replace(self.guarded.passes)
+        with blame(f"data {self.folder.cell.data.name}"):
+            batch = self.bench.data.load(cases).to(self.device)
+        with blame(self._who()):
+            attacked = check_attacked(batch, self._attack(batch))
+        spent = replace(self.guarded.passes)
+        violations = self._audit(batch, attacked)
+        outcome = Outcome(batch, attacked, batch.image)
+        with blame(f"target {self.folder.cell.columns['target']}"):
+            judged = Guarded(self.bench.target, BLACK_BOX, self.guarded.micro_batch)
+            prediction = check_prediction(judged(attacked.image, outcome.attacked_batch), batch)
+        outcome = replace(outcome, prediction=prediction)
+        rows = self.measure.rows(outcome, [not violation for violation in violations])
+        if self.folder.cell.store:
+            save_attacked(self.folder.path, batch, attacked)
+        self.claim.check()
+        state = self.folder.state()
+        named = {case.case: violation for case, violation in zip(cases, violations, strict=True) if violation}
+        self.folder.write(
+            replace(
+                state,
+                cases=state.cases + len(cases),
+                violations={**state.violations, **named},
+                seconds=state.seconds + time.perf_counter() - began,
+                forward=state.forward + spent.forward - asked.forward,
+                gradient=state.gradient + spent.gradient - asked.gradient,
+            )
+        )
+        self.folder.append(rows)
+        return outcome
+
+    def _attack(self, batch: Batch) -> Attacked:
+        if self.source:
+            return load_attacked(self.source.path, batch)
+        if not self.bench.attack:
+            return Attacked(batch.image)
+        rng = CaseRandom.of([derive(self.folder.cell.seed, case.case) for case in batch.cases])
+        with torch.set_grad_enabled(self.guarded.threat != BLACK_BOX):
+            return self.bench.attack(self.guarded, batch, self.bench.budget, rng)  # type: ignore[arg-type]
+
+    def _audit(self, batch: Batch, attacked: Attacked) -> tuple[str, ...]:
+        """How each case left the budget; recorded, never mended."""
+        if not self.bench.budget or not self.folder.cell.attack:
+            return ("",) * len(batch)
+        with blame(f"budget {self.folder.cell.budget.name if self.folder.cell.budget else ''}"):
+            violations = self.bench.budget.audit(batch, attacked)
+            if len(violations) != len(batch):
+                msg = f"found {len(violations)} entries, expected {len(batch)}"
+                raise ValueError(msg)
+        return violations
+
+    def _batch_dependence(self, outcome: Outcome) -> float:
+        """Largest difference between a case predicted alone and among others, relative to the largest value."""
+        batch = outcome.attacked_batch
+        ends = sorted({0, len(batch) - 1})
+        judged = Guarded(self.bench.target, BLACK_BOX, len(batch))
+        together = judged(batch.image, batch)
+        alone = torch.cat([judged(batch.image[[index]], batch.select([index])) for index in ends])
+        scale = together.abs().max().clamp_min(torch.finfo(together.dtype).tiny)
+        return float((together[ends] - alone).abs().max() / scale)
+
+    def _who(self) -> str:
+        cell = self.folder.cell
+        return f"attack {cell.columns['attack']}" if cell.attack else f"target {cell.columns['target']}"
+
+    def _finish(self, dependence: float) -> State:
+        state = replace(self.folder.state(), cases=len(self.bench.cases))
+        if self.folder.cell.store and not state.artifact:
+            state = self.folder.write(replace(state, artifact=collect(self.folder.path, self.bench.cases)))
+        verdict = judge(Evidence.of(self.folder, self.bench, dependence))
+        write_json(self.folder.path / "validity.json", verdict.plain())
+        costs = {"seconds": state.seconds, "forward passes": state.forward, "gradient passes": state.gradient}
+        write_json(self.folder.path / "env.json", {**describe(self.device), **costs, "micro batch": self.guarded.micro_batch})
+        return self.folder.finish(state, "invalid" if verdict.level == "invalid" else "done")
