@@ -51,10 +51,10 @@ class Bench:
     def judge(self, target: ReconstructionTarget, batch: Batch, attacked: Attacked) -> Tensor:
         """The objective of what an attack returned, (n,)."""
         with torch.no_grad():
-            outcome = Outcome(batch, attacked, torch.empty(0))
+            seen = Outcome(batch, attacked, torch.empty(0)).attacked_batch
             if self.objective is None:
-                return target.loss(attacked.image, outcome.attacked_batch)
-            values = self.objective(Outcome(batch, attacked, target(attacked.image, outcome.attacked_batch)))
+                return target.loss(attacked.image, seen)
+            values = self.objective(Outcome(batch, attacked, target(attacked.image, seen)))
         return values if isinstance(values, Tensor) else values[""]
 
 
@@ -89,9 +89,10 @@ class BenchData:
             if row < len(CASES) - 1:
                 boxes[i, 0] = torch.tensor([*lesion_corner(row, self.size), 6, 6])
         maximum = torch.stack([torch.stack([phantom(j, self.size).max() for j in (row // 2 * 2, row // 2 * 2 + 1)]).max() for row in rows])
+        nominal = torch.tensor([[2.0, 0.2]]).repeat(len(rows), 1)
         angle = torch.linspace(-1, 1, self.size)
         phase = torch.stack([(0.3 * (row + 1) * angle[:, None] + 0.5 * angle[None, :] ** 2)[None] for row in rows])
-        return Batch(image, image, tuple(cases), {"phase": phase, "mask": masks, "maximum": maximum, "boxes": boxes})
+        return Batch(image, image, tuple(cases), {"phase": phase, "mask": masks, "maximum": maximum, "boxes": boxes, "nominal": nominal})
 
 
 def lesion_corner(row: int, size: int) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from medrobust.digests import canonical
 from medrobust.types import Attacked, Batch
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks")
@@ -87,16 +88,13 @@ def plain_data(plugin: object, _: object = None) -> str:
         return "not a dataclass"
     if not type(plugin).__dataclass_params__.frozen:  # type: ignore[attr-defined]
         return "the dataclass is not frozen"
-    config = {field.name: getattr(plugin, field.name) for field in dataclasses.fields(plugin) if field.init}
     try:
-        text = json.dumps(config, sort_keys=True, allow_nan=False)
-        again = type(plugin)(**json.loads(text))
-        kept = json.dumps({name: getattr(again, name) for name in config}, sort_keys=True) == text
+        again = type(plugin)(**json.loads(canonical({field.name: getattr(plugin, field.name) for field in dataclasses.fields(plugin) if field.init})))
         pickled = pickle.loads(pickle.dumps(plugin))  # noqa: S301 - our own bytes
     except (TypeError, ValueError, AttributeError, pickle.PicklingError) as error:
         return f"{type(error).__name__}: {error}"
-    if not kept:
-        return "its fields change on the way through JSON"
+    if again != plugin:
+        return f"{again} came back from JSON, where {plugin} went in: convert lists to tuples in __post_init__"
     return "" if pickled == plugin else "a pickled copy is not equal to it"
 
 

@@ -148,26 +148,26 @@ class ReturnsTheInput(Good):
 class Trains(Good):
     def __call__(self, target, *rest):
         with torch.no_grad():
-            target.network.convolution.weight.mul_(1.01)
+            target.target.network.convolution.weight.mul_(1.01)
         return super().__call__(target, *rest)
 
 
 class SwitchesMode(Good):
     def __call__(self, target, *rest):
         attacked = super().__call__(target, *rest)
-        target.network.dropout.train()
+        target.target.network.dropout.train()
         return attacked
 
 
 class LeavesHook(Good):
     def __call__(self, target, *rest):
-        target.network.convolution.register_forward_hook(lambda *_: None)
+        target.target.network.convolution.register_forward_hook(lambda *_: None)
         return super().__call__(target, *rest)
 
 
 class LeavesGradient(Good):
     def __call__(self, target, batch, *rest):
-        target.loss(batch.image, batch).sum().backward()
+        target.target.loss(batch.image, batch).sum().backward()
         return super().__call__(target, batch, *rest)
 
 
@@ -175,9 +175,9 @@ class ThawsEveryParameter(Good):
     """Freeze for speed, then forget that one parameter had been frozen before."""
 
     def __call__(self, target, *rest):
-        target.network.requires_grad_(False)
+        target.target.network.requires_grad_(False)
         attacked = super().__call__(target, *rest)
-        target.network.requires_grad_(True)
+        target.target.network.requires_grad_(True)
         return attacked
 
 
@@ -200,7 +200,14 @@ class HoldsATensor:
     """Source: none."""
 
     threat: ClassVar[str] = "black-box"
-    start: torch.Tensor = torch.zeros(1)  # noqa: RUF009 - the fault
+    start: torch.Tensor = torch.zeros(1)
+
+
+@dataclass(frozen=True)
+class KeepsAList(Good):
+    """Source: none."""
+
+    scales: tuple[float, ...] = (1.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -281,6 +288,7 @@ BROKEN = [
     ("A8", NotADataclass(), "not a dataclass"),
     ("A8", Thawed(), "not frozen"),
     ("A8", HoldsATensor(), "TypeError"),
+    ("A8", KeepsAList(), "came back from JSON"),
     ("A9", NoSource(), "Source"),
     ("A9", SilentField(), "draws"),
     ("A10", UsesGradients(), "asks for more"),

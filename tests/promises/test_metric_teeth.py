@@ -63,7 +63,7 @@ class Reduces(Good):
 
 class PythonFloats(Good):
     def __call__(self, outcome):
-        return {"": super(PythonFloats, self).__call__(outcome).tolist()}
+        return {"": super().__call__(outcome).tolist()}
 
 
 class ScalesByTheBatch(Good):
