@@ -36,6 +36,7 @@ class Batch:
     cases: the n cases, in order.
     context: further tensors of the acquisition, batch first. Reconstruction: `phase` (n, 1, H, W) in radians,
         `mask` (n, 1, 1, W) bool, True where a column of k-space is sampled, `maximum` (n,) of the volume,
+        `nominal` (n, 2) acceleration and centre fraction from which masks are drawn,
         `boxes` (n, k, 4) lesion boxes as row, column, height, width in pixels, NaN where there is none.
     """
 

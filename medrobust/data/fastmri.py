@@ -105,6 +105,7 @@ class FastMRI:
             "phase": torch.stack(phases),
             "mask": torch.stack(masks),
             "maximum": torch.tensor(maxima, dtype=torch.float32),
+            "nominal": torch.tensor([[self.acceleration, self.center_fraction]]).repeat(len(cases), 1),
             "boxes": self._boxes(cases),
         }
         return Batch(image=image, truth=image, cases=tuple(cases), context=context)
