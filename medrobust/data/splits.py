@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import yaml
 
 from medrobust.data.fastmri_file import read_volume
 from medrobust.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 SPLITS = "splits.yaml"
@@ -93,3 +94,30 @@ def _folders(folder: Path) -> dict[str, tuple[Path, ...]]:
         msg = f"{folder}: found no {SPLITS} and no sub-folder of *.h5 files, expected either (medrobust data split FOLDER writes one)"
         raise DataError(msg)
     return splits
+
+
+def split_patients(patients: Iterable[str], fractions: Mapping[str, float], seed: int) -> dict[str, list[str]]:
+    """Patients drawn at random into splits, each patient in one; sizes are the fractions rounded by largest remainder.
+
+    Raises ValueError for fractions that are negative or do not sum to 1.
+    """
+    if min(fractions.values(), default=-1) < 0 or abs(sum(fractions.values()) - 1) > 1e-6:
+        msg = f"fractions: found {dict(fractions)}, expected numbers of at least 0 that sum to 1"
+        raise ValueError(msg)
+    order = np.random.default_rng(seed).permutation(sorted(set(patients))).tolist()
+    exact = {split: fraction * len(order) for split, fraction in fractions.items()}
+    sizes = {split: int(share + 1e-9) for split, share in exact.items()}
+    for split in sorted(exact, key=lambda split: sizes[split] - exact[split])[: len(order) - sum(sizes.values())]:
+        sizes[split] += 1
+    splits = {}
+    for split, count in sizes.items():
+        splits[split], order = sorted(order[:count]), order[count:]
+    return splits
+
+
+def write_splits(path: Path, splits: Mapping[str, Sequence[str]], note: str = "") -> None:
+    """Write a `splits.yaml`, whole or not at all. note: one comment line."""
+    text = (f"# {note}\n" if note else "") + yaml.safe_dump({split: list(names) for split, names in splits.items()}, sort_keys=False)
+    partial = path.with_name(f".{path.name}.tmp")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
