@@ -66,6 +66,20 @@ def test_each_mixing_is_orthogonal() -> None:
             torch.testing.assert_close(module() @ module().T, torch.eye(16), atol=1e-5, rtol=0)
 
 
+def test_memory_free_gradients_hold_in_mixed_precision() -> None:
+    net = network(SMALL)
+    zero_filled, mask = acquisition(2, 32, 40)
+    gradients = []
+    for free in (True, False):
+        net.memory_free = free
+        net.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = net(zero_filled, mask).mean()
+        loss.backward()
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in net.parameters() if parameter.grad is not None]))
+    assert (gradients[0] - gradients[1]).norm() <= 1e-2 * gradients[1].norm()
+
+
 @pytest.mark.parametrize("size", [(32, 40), (30, 37)])
 def test_memory_free_values_and_gradients_equal_plain_ones(size: tuple[int, int]) -> None:
     net = network(SMALL)

@@ -65,6 +65,8 @@ class _MemoryFree(torch.autograd.Function):
         state = state.clone()
         for update in updates:
             state[:, update.channels] += update(update.read(state), zero_filled, mask)
+        kind = state.device.type
+        ctx.precision = {"device_type": kind, "dtype": torch.get_autocast_dtype(kind), "enabled": torch.is_autocast_enabled(kind)}
         ctx.updates = updates
         ctx.save_for_backward(state, zero_filled, mask)
         return state
@@ -80,7 +82,7 @@ class _MemoryFree(torch.autograd.Function):
         for update in reversed(ctx.updates):
             learned = [parameter for parameter in update.parameters() if parameter.requires_grad]
             read = update.read(state).detach().requires_grad_()
-            with torch.enable_grad():
+            with torch.enable_grad(), torch.autocast(**ctx.precision):
                 shift = update(read, *(wanted or [zero_filled]), mask)
             to_read, *outer = torch.autograd.grad(shift, [read, *learned, *wanted], gradient[:, update.channels], allow_unused=True)
             state[:, update.channels] -= shift.detach()

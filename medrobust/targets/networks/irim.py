@@ -15,6 +15,11 @@ METADATA = 8
 """Channels of scanner metadata: fat suppression (no, yes) x system (Aera, Biograph, Prisma, Skyra), one-hot."""
 
 
+def full_precision(tensor: Tensor) -> torch.autocast:
+    """Keeps mixed precision away from the orthogonal mixing, which must cancel to the last bits for an update to be undone."""
+    return torch.autocast(tensor.device.type, enabled=False)
+
+
 class ResidualBlock(nn.Module):
     """Patches of d x d to `hidden` channels, a 3x3 convolution, and back to d x d pixels; (n, inputs, H, W) to (n, outputs, H, W).
 
@@ -51,10 +56,13 @@ class Coupling(Update):
         self.block = ResidualBlock(channels // 2, channels // 2, hidden, patch, gated=True)
 
     def read(self, state: Tensor) -> Tensor:
-        return conv2d(state, self.mixing().chunk(2)[0][..., None, None])
+        with full_precision(state):
+            return conv2d(state, self.mixing().chunk(2)[0][..., None, None])
 
     def forward(self, read: Tensor, zero_filled: Tensor, mask: Tensor) -> Tensor:  # noqa: ARG002 - one signature for all updates
-        return conv2d(self.block(read), self.mixing().chunk(2)[1].T[..., None, None])
+        shift = self.block(read).to(read.dtype)
+        with full_precision(read):
+            return conv2d(shift, self.mixing().chunk(2)[1].T[..., None, None])
 
 
 class Consistency(Update):
@@ -106,7 +114,7 @@ class IRIMNetwork(nn.Module):
         zero_filled = zero_filled / scale
         run = memory_free if self.memory_free else plain
         state = run(list(self.updates), self.start(zero_filled, metadata), zero_filled, mask)  # type: ignore[arg-type]
-        image = self.output(state)
+        image = self.output(state).to(state.dtype)
         if self.residual:
             image = image + state[:, : 2 * self.copies].unflatten(1, (2, self.copies)).mean(2)
         return torch.complex(image[:, :1], image[:, 1:]).abs() * scale
