@@ -15,9 +15,10 @@ from medrobust.assemble import Bench, assemble, blame
 from medrobust.claims import Claim, ClaimLostError
 from medrobust.environment import describe
 from medrobust.errors import CellError
+from medrobust.evidence import gather
 from medrobust.files import write_json
 from medrobust.guard import BLACK_BOX, Fingerprint, Guarded, frozen, micro_batch
-from medrobust.judge import Evidence, judge
+from medrobust.judge import judge
 from medrobust.measure import Measure
 from medrobust.outcomes import check_attacked, check_prediction
 from medrobust.randomness import CaseRandom, derive
@@ -86,6 +87,7 @@ class Loop:
         finished = self.measure.resumable(self.folder.complete_cases())
         groups = {case.group for case in self.bench.cases if case.case in finished} if self.measure.per_group else set()
         self.folder.keep(finished | groups)
+        self.folder.write(replace(self.folder.state(), cases=len(finished)))
         todo = [case for case in self.bench.cases if case.case not in finished]
         dependence = 0.0
         with frozen(self.bench.target):
@@ -128,6 +130,7 @@ class Loop:
                 cases=state.cases + len(cases),
                 violations={**state.violations, **named},
                 seconds=state.seconds + time.perf_counter() - began,
+                lowest=min(state.lowest, lowest(batch, attacked)),
                 forward=state.forward + spent.forward - asked.forward,
                 gradient=state.gradient + spent.gradient - asked.gradient,
             )
@@ -170,11 +173,16 @@ class Loop:
         return f"attack {cell.columns['attack']}" if cell.attack else f"target {cell.columns['target']}"
 
     def _finish(self, dependence: float) -> State:
-        state = replace(self.folder.state(), cases=len(self.bench.cases))
+        state = self.folder.state()
         if self.folder.cell.store and not state.artifact:
             state = self.folder.write(replace(state, artifact=collect(self.folder.path, self.bench.cases)))
-        verdict = judge(Evidence.of(self.folder, self.bench, dependence))
+        verdict = judge(gather(self.folder, self.bench, dependence))
         write_json(self.folder.path / "validity.json", verdict.plain())
         costs = {"seconds": state.seconds, "forward passes": state.forward, "gradient passes": state.gradient}
         write_json(self.folder.path / "env.json", {**describe(self.device), **costs, "micro batch": self.guarded.micro_batch})
         return self.folder.finish(state, "invalid" if verdict.level == "invalid" else "done")
+
+
+def lowest(batch: Batch, attacked: Attacked) -> float:
+    """The lowest attacked intensity where the clean images have none below zero, else 0."""
+    return min(0.0, float(attacked.image.min())) if float(batch.image.min()) >= 0 else 0.0

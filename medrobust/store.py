@@ -32,7 +32,8 @@ class State:
     attempts: how often a worker started on it. error: one line, where it failed; `traceback` for --debug.
     cases, rows: how many are on disk; rows_digest: of the finished cases.jsonl.
     violations: case -> how it left the budget. artifact: digest of the stored images.
-    seconds, forward, gradient: what it cost, over all attempts.
+    lowest: lowest attacked intensity where the clean images have none below zero, else 0.
+    seconds, forward, gradient: what it cost, over all attempts; passes are those of the attack.
     """
 
     status: str = "queued"
@@ -44,6 +45,7 @@ class State:
     rows_digest: str = ""
     violations: Mapping[str, str] = field(default_factory=dict)
     artifact: str = ""
+    lowest: float = 0.0
     seconds: float = 0.0
     forward: int = 0
     gradient: int = 0
