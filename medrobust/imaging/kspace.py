@@ -13,12 +13,16 @@ def fft2c(image: Tensor) -> Tensor:
 
     Source: fastMRI (Zbontar et al. 2018, arXiv:1811.08839): ifftshift, fft2 with norm="ortho", fftshift.
     """
-    return torch.fft.fftshift(torch.fft.fft2(torch.fft.ifftshift(image, dim=SPATIAL), norm="ortho"), dim=SPATIAL)
+    kspace = torch.fft.fft2(torch.fft.ifftshift(image, dim=SPATIAL), norm="ortho")
+    centred: Tensor = torch.fft.fftshift(kspace, dim=SPATIAL)
+    return centred
 
 
 def ifft2c(kspace: Tensor) -> Tensor:
     """Inverse and adjoint of `fft2c`."""
-    return torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(kspace, dim=SPATIAL), norm="ortho"), dim=SPATIAL)
+    image = torch.fft.ifft2(torch.fft.ifftshift(kspace, dim=SPATIAL), norm="ortho")
+    centred: Tensor = torch.fft.fftshift(image, dim=SPATIAL)
+    return centred
 
 
 def with_phase(magnitude: Tensor, phase: Tensor) -> Tensor:
@@ -33,8 +37,10 @@ def undersample(image: Tensor, mask: Tensor) -> Tensor:
 
     M acts on columns, so the transform along rows cancels and one 1-D transform pair along W is exact.
     """
-    shifted = torch.fft.fft(torch.fft.ifftshift(image, dim=-1), norm="ortho")
-    return torch.fft.fftshift(torch.fft.ifft(shifted * torch.fft.ifftshift(mask, dim=-1), norm="ortho"), dim=-1)
+    sampled = torch.fft.fft(torch.fft.ifftshift(image, dim=-1), norm="ortho") * torch.fft.ifftshift(mask, dim=-1)
+    zero_filled = torch.fft.ifft(sampled, norm="ortho")
+    centred: Tensor = torch.fft.fftshift(zero_filled, dim=-1)
+    return centred
 
 
 def center_crop(image: Tensor, height: int, width: int) -> Tensor:

@@ -32,7 +32,7 @@ class RandomMask:
 
     def draw(self, width: int, seed: int | tuple[int, ...]) -> Tensor:
         """One mask, (1, 1, width) bool."""
-        random = np.random.RandomState(seed)  # noqa: NPY002 - fastMRI's generator, for identical masks
+        random = np.random.RandomState(seed)  # fastMRI's generator, for identical masks
         low = round(width * self.center_fraction)
         probability = (width / self.acceleration - low) / (width - low) if width > low else 1.0
         columns = random.uniform(size=width) < probability
