@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from torch import nn
@@ -35,7 +35,7 @@ class IRIM:
     copies: int = 2
     projections: int = 3
     residual: bool = True
-    memory_free: bool = True
+    memory_free: bool = field(default=True, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
