@@ -9,6 +9,7 @@ import yaml
 from medrobust import registry
 from medrobust.cli.catalog import owner
 from medrobust.errors import SpecError
+from medrobust.options import configure
 from medrobust.testing.bench import Bench
 from medrobust.testing.discover import PROMISES, bench_for
 from medrobust.testing.promise import BrokenPromise, Promise
@@ -45,7 +46,7 @@ def verdicts(name: str, fields: dict[str, Any]) -> list[dict[str, str]]:
 
 def rows(kind: str, name: str, fields: dict[str, Any]) -> list[dict[str, str]]:
     try:
-        plugin = registry.build(kind, name, fields)
+        _, plugin = configure(kind, name, fields, "--option")
         bench = bench_for(kind, plugin)
     except Exception as error:
         return [row(kind, name, "", "can be built and asked", str(error) or type(error).__name__)]

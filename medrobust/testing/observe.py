@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from medrobust.digests import canonical
+from medrobust.errors import SpecError
+from medrobust.options import typed
 from medrobust.types import Attacked, Batch
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks")
@@ -89,12 +91,13 @@ def plain_data(plugin: object, _: object = None) -> str:
     if not type(plugin).__dataclass_params__.frozen:  # type: ignore[attr-defined]
         return "the dataclass is not frozen"
     try:
-        again = type(plugin)(**json.loads(canonical({field.name: getattr(plugin, field.name) for field in dataclasses.fields(plugin) if field.init})))
+        fields = {field.name: getattr(plugin, field.name) for field in dataclasses.fields(plugin) if field.init}
+        again = type(plugin)(**typed(type(plugin), json.loads(canonical(fields)), type(plugin).__name__))
         pickled = pickle.loads(pickle.dumps(plugin))  # noqa: S301 - our own bytes
-    except (TypeError, ValueError, AttributeError, pickle.PicklingError) as error:
+    except (TypeError, ValueError, AttributeError, SpecError, pickle.PicklingError) as error:
         return f"{type(error).__name__}: {error}"
     if again != plugin:
-        return f"{again} came back from JSON, where {plugin} went in: convert lists to tuples in __post_init__"
+        return f"{again} came back from JSON, where {plugin} went in: its fields are not its configuration"
     return "" if pickled == plugin else "a pickled copy is not equal to it"
 
 

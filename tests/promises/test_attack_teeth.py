@@ -98,6 +98,14 @@ class ReturnsTheLast(Good):
         return Attacked(batch.image + 0.1 * noise, trace={"loss": losses})
 
 
+class Boasts(Good):
+    """Report losses that no query had."""
+
+    def __call__(self, *args):
+        attacked = super().__call__(*args)
+        return replace(attacked, trace={"loss": 2 * attacked.trace["loss"]})
+
+
 class ReadsTorchGenerator(Good):
     def draw(self, batch, rng):
         return self.amplitude * (2 * torch.rand_like(batch.image) - 1)
@@ -204,10 +212,13 @@ class HoldsATensor:
 
 
 @dataclass(frozen=True)
-class KeepsAList(Good):
+class ConvertsTwice(Good):
     """Source: none."""
 
-    scales: tuple[float, ...] = (1.0, 2.0)
+    millimetres: float = 2.0
+
+    def __post_init__(self):
+        object.__setattr__(self, "millimetres", self.millimetres / 2)
 
 
 @dataclass(frozen=True)
@@ -272,6 +283,7 @@ BROKEN = [
     ("A2", LeavesBudget(), "allowed 0.1"),
     ("A3", DoesNothing(), "clean images"),
     ("A3", ReturnsTheLast(), "best queries"),
+    ("A3", Boasts(), "best queries"),
     ("A4", ReadsTorchGenerator(), "global generator"),
     ("A4", MovesNumpyGenerator(), "global generator"),
     ("A4", MovesPythonGenerator(), "global generator"),
@@ -288,7 +300,7 @@ BROKEN = [
     ("A8", NotADataclass(), "not a dataclass"),
     ("A8", Thawed(), "not frozen"),
     ("A8", HoldsATensor(), "TypeError"),
-    ("A8", KeepsAList(), "came back from JSON"),
+    ("A8", ConvertsTwice(), "came back from JSON"),
     ("A9", NoSource(), "Source"),
     ("A9", SilentField(), "draws"),
     ("A10", UsesGradients(), "asks for more"),
