@@ -93,8 +93,8 @@ class RealisedAcceleration:
 
     name: ClassVar[str] = "acceleration"
     unit: ClassVar[str] = "x"
-    higher_is_better: ClassVar[bool] = False
-    worst: ClassVar[float] = float("inf")
+    higher_is_better: ClassVar[bool] = True
+    worst: ClassVar[float] = 1.0
     per: ClassVar[str] = "case"
 
     def __call__(self, outcome: Outcome) -> Tensor:
