@@ -84,7 +84,8 @@ def check(
         mask = ", undersampled" if volume.undersampled else ""
         text = f"{volume.slices} slices {volume.height} x {volume.width}, {coils}, {volume.acquisition}, patient {volume.patient}{mask}"
         results.append({"file": where, "ok": True, "message": text})
-    results += [{"file": where, "ok": False, "message": message} for where, message in _leaks(folder, patients)]
+    said = {result["message"] for result in results}
+    results += [{"file": where, "ok": False, "message": message} for where, message in _leaks(folder, patients) if message not in said]
     if as_json:
         typer.echo(json.dumps(results, indent=2))
     else:
