@@ -43,7 +43,7 @@ def test_the_share_that_is_kept_is_found(share: float, sign: float) -> None:
 
 
 def test_intensity_offsets_earn_and_cost_nothing() -> None:
-    image, background = lesion()
+    image, _ = lesion()
     assert contrast(image + 0.3, image) == pytest.approx(1)
     assert contrast(torch.full_like(image, 0.9), image) == pytest.approx(0)
     assert contrast(-image, image) == pytest.approx(-1)
