@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -49,7 +50,8 @@ def build(kind: str, plugin: Configured) -> Any:
 
 def load_target(configured: Configured, *, in_zoo: bool) -> Target:
     """A zoo model, or an architecture with its options and weights."""
-    return zoo.load(configured.name) if in_zoo else zoo.untrained(configured.name, dict(configured.options), configured.weights)
+    weights = Path(configured.weights) if configured.weights else None
+    return zoo.load(configured.name) if in_zoo else zoo.untrained(configured.name, dict(configured.options), weights)
 
 
 def assemble(cell: Cell, device: str) -> Bench:

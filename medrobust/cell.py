@@ -18,16 +18,23 @@ class Configured:
     label: its name in the tables.
     options: every field of the plugin, defaults included.
     weights: a weight file, for an architecture that is not in the zoo.
+    neutral: options that change no number, marked `compare=False` in the plugin.
     """
 
     name: str
     label: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     weights: str | None = None
+    neutral: tuple[str, ...] = ()
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {"name": self.name, "options": plain(self.options)}
+        return {"name": self.name, "options": {name: value for name, value in plain(self.options).items() if name not in self.neutral}}
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Configured:
+        """The plugin whose `plain` form `fields` is."""
+        return cls(**{**fields, "neutral": tuple(fields["neutral"])})
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ class Cell:
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Cell:
         """The cell whose `plain` form `fields` is."""
-        single = {name: Configured(**fields[name]) if fields[name] else None for name in ("defense", "attack", "budget")}
-        metrics = tuple(Configured(**metric) for metric in fields["metrics"])
-        data, target = Configured(**fields["data"]), Configured(**fields["target"])
+        single = {name: Configured.of(fields[name]) if fields[name] else None for name in ("defense", "attack", "budget")}
+        metrics = tuple(Configured.of(metric) for metric in fields["metrics"])
+        data, target = Configured.of(fields["data"]), Configured.of(fields["target"])
         return cls(**{**fields, **single, "data": data, "target": target, "metrics": metrics})

@@ -46,7 +46,8 @@ def table(cells: list[tuple[CellFolder, State]]) -> pa.Table:
     for folder, state in cells:
         rows = folder.rows()
         if len(rows) != state.rows or sum(row["metric"] == MARKER for row in rows) != folder.cell.cases:
-            msg = f"{folder.cases_file}: found {len(rows)} rows, expected {state.rows} of {folder.cell.cases} cases; delete the cell's folder and run again"
+            expected = f"{state.rows} of {folder.cell.cases} cases"
+            msg = f"{folder.cases_file}: found {len(rows)} rows, expected {expected}; delete the cell's folder and run again"
             raise StoreError(msg)
         for row in rows:
             for name in Row.__annotations__:

@@ -31,7 +31,8 @@ def revision() -> str:
     """The git revision of the source tree, with `-dirty` where it was changed; empty outside one."""
     here = str(Path(__file__).resolve().parent)
     try:
-        done = subprocess.run(["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"], capture_output=True, text=True, timeout=10, check=False)
+        command = ["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -37,12 +37,16 @@ def check_attacked(batch: Batch, attacked: Attacked) -> Attacked:
 
 def _like(found: Tensor, expected: Tensor, what: str) -> Tensor:
     if found.shape != expected.shape or found.dtype != expected.dtype or found.device != expected.device:
-        msg = f"{what}: found {tuple(found.shape)} {found.dtype} on {found.device}, expected {tuple(expected.shape)} {expected.dtype} on {expected.device}"
+        msg = f"{what}: found {_kind(found)}, expected {_kind(expected)}"
         raise ValueError(msg)
     if found.dtype.is_floating_point and what in ("image", "truth") and not bool(torch.isfinite(found).all()):
         msg = f"{what}: found values that are not finite"
         raise ValueError(msg)
     return found.detach()
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} {tensor.dtype} on {tensor.device}"
 
 
 def check_prediction(prediction: Tensor, batch: Batch) -> Tensor:

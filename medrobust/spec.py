@@ -113,7 +113,8 @@ def locate(name: str) -> tuple[str, str]:
         except (OSError, UnicodeDecodeError) as error:
             msg = f"{path}: {error}; expected a readable text file"
             raise SpecError(msg) from error
-    shipped = {file.name.removesuffix(".yaml"): file for point in available("specs").values() for file in files(point.value).iterdir() if file.name.endswith(".yaml")}
+    found = [file for point in available("specs").values() for file in files(point.value).iterdir()]
+    shipped = {file.name.removesuffix(".yaml"): file for file in found if file.name.endswith(".yaml")}
     if name in shipped:
         return shipped[name].read_text(encoding="utf-8"), f"{name}.yaml"
     msg = f"{name}: found no such file or shipped spec; {near(name, list(shipped))}"
@@ -141,10 +142,10 @@ def at(document: Document, shown: str, place: Place) -> str:
 def _line(mistake: Any, document: Document, shown: str) -> str:
     place: Place = tuple(mistake["loc"])
     if mistake["type"] == "extra_forbidden":
-        return f"{at(document, shown, place[:-1]) if not document.lines.get(place) else at(document, shown, place)}: unknown field; {near(str(place[-1]), _fields(place[:-1]))}"
+        return f"{at(document, shown, place)}: unknown field; {near(str(place[-1]), _fields(place[:-1]))}"
     if mistake["type"] == "missing":
         return f"{at(document, shown, place)}: missing, expected a value"
-    expected = mistake["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    expected = mistake["msg"].removeprefix("Input should be ").replace("an object", "a name or a mapping")
     return f"{at(document, shown, place)}: found {json.dumps(mistake['input'], default=str)[:60]}, expected {expected}"
 
 

@@ -193,7 +193,7 @@ def open_run(path: Path) -> Run:
         msg = f"{path}: found no {LOCK}, expected a run directory"
         raise StoreError(msg)
     with store_errors(lock):
-        content = yaml.load(lock.read_text(encoding="utf-8"), yaml.CSafeLoader)  # noqa: S506 - a safe loader
+        content = yaml.load(lock.read_text(encoding="utf-8"), yaml.CSafeLoader)
     if not isinstance(content, dict) or "cells" not in content.get("lock", {}):
         msg = f"{lock}: found no list of cells, expected the lock file of a run"
         raise StoreError(msg)

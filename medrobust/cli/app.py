@@ -134,7 +134,9 @@ def load(name: str, verb: Verb) -> Any:
         raise MedrobustError(msg) from error
 
 
-def _options(version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version and exit.")] = False) -> None:
+def _options(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version and exit.")] = False,
+) -> None:
     """What stands before the verb."""
 
 

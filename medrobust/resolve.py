@@ -1,0 +1,193 @@
+"""Names in a spec to configured plugins, condition by condition; every mistake is one line, all at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from medrobust import registry
+from medrobust.cell import Configured
+from medrobust.errors import MedrobustError, SpecError
+from medrobust.options import configure
+from medrobust.spec import NONE, AttackEntry, ConditionEntry, Entry, Spec, TargetEntry, at, read
+from medrobust.strict_yaml import Document, Place
+from medrobust.targets import zoo
+from medrobust.types import Attack, Data
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ChosenTarget:
+    """A target of the spec: its columns in the tables and what it is built from."""
+
+    configured: Configured
+    in_zoo: bool
+    target: str
+    defense: str
+    task: str
+
+
+@dataclass(frozen=True)
+class ChosenAttack:
+    """An attack of the spec under one condition; `plugin` is None for clean images."""
+
+    configured: Configured | None
+    plugin: Attack | None
+    label: str
+    store: bool
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What one condition makes of data, attacks and budget."""
+
+    name: str
+    data: Configured
+    dataset: Data
+    attacks: tuple[ChosenAttack, ...]
+    budget: Configured | None
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A spec whose every name and option was found good."""
+
+    spec: Spec
+    conditions: tuple[Condition, ...]
+    targets: tuple[ChosenTarget, ...]
+    defenses: tuple[Configured | None, ...]
+    clean_metrics: tuple[Configured, ...]
+    attacked_metrics: tuple[Configured, ...]
+
+
+@dataclass
+class Reader:
+    """Collects mistakes while it looks names up."""
+
+    document: Document
+    shown: str
+    mistakes: list[str] = field(default_factory=list)
+
+    def where(self, *place: str | int) -> str:
+        return at(self.document, self.shown, place)
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        try:
+            yield
+        except MedrobustError as error:
+            self.mistakes += [line for line in str(error).splitlines() if line not in self.mistakes]
+
+    def note(self, place: Place, message: str) -> None:
+        self.mistakes.append(f"{self.where(*place)}: {message}")
+
+    def each(self, name: str, entries: tuple[T, ...], look: Callable[[T, Place], Any]) -> list[Any]:
+        """What `look` makes of every entry that is good."""
+        found = []
+        for index, entry in enumerate(entries):
+            with self.noting():
+                found.append(look(entry, (*name.split("."), index)))
+        return found
+
+
+def resolve(name: str, limit: int | None = None) -> Resolved:
+    """A spec by path or shipped name with every plugin looked up and built once; `limit` overrides the spec's.
+
+    Raises SpecError with one line a mistake.
+    """
+    spec, document, shown = read(name)
+    reader = Reader(document, shown)
+    folder = Path(shown).parent
+    targets = reader.each("targets", spec.targets, lambda entry, place: _target(entry, reader.where(*place), folder))
+    defenses = reader.each("defenses", spec.defenses, lambda entry, place: _plain("defenses", entry, reader.where(*place)))
+    clean = reader.each("metrics.none", spec.metrics.none, lambda entry, place: _plain("metrics", entry, reader.where(*place)))
+    attacked = reader.each("metrics.attacked", spec.metrics.attacked, lambda entry, place: _plain("metrics", entry, reader.where(*place)))
+    conditions = [_condition(spec, label, entry, reader) for label, entry in spec.conditions.items()]
+    _cross_checks(spec, targets, conditions, reader)
+    if reader.mistakes:
+        raise SpecError("\n".join(reader.mistakes))
+    spec = spec.model_copy(update={"limit": limit or spec.limit})
+    whole = tuple(condition for condition in conditions if condition)
+    return Resolved(spec, whole, tuple(targets), tuple(defenses), tuple(clean), tuple(attacked))
+
+
+def _plain(kind: str, entry: Entry, where: str) -> Configured | None:
+    if entry.name == NONE and kind == "defenses":
+        return None
+    return configure(kind, entry.name, entry.options, where, entry.shown)[0]
+
+
+def _target(entry: TargetEntry, where: str, folder: Path) -> ChosenTarget:
+    if entry.name in zoo.names() and not entry.weights:
+        if entry.options:
+            msg = f"{where}.options: found options of the zoo model '{entry.name}', expected none: its card fixes them"
+            raise SpecError(msg)
+        card = zoo.card(entry.name)
+        return ChosenTarget(Configured(entry.name, entry.shown), True, entry.label or card.target, card.defense, card.task)
+    known = registry.available("targets")
+    if entry.name not in known:
+        msg = f"{where}: no '{entry.name}' among zoo models and targets; {registry.near(entry.name, [*zoo.names(), *known])}"
+        raise SpecError(msg)
+    configured, architecture = configure("targets", entry.name, entry.options, where, entry.shown)
+    weights = None if entry.weights is None else str(folder / entry.weights)
+    return ChosenTarget(replace(configured, weights=weights), False, entry.shown, NONE, architecture.task)
+
+
+def _condition(spec: Spec, label: str, entry: ConditionEntry, reader: Reader) -> Condition | None:
+    data = dataset = budget = None
+    with reader.noting():
+        where = reader.where("conditions", label, "data") if entry.data else reader.where("data")
+        data, dataset = configure("data", spec.data.name, {**spec.data.options, **entry.data}, where)
+    if spec.budget:
+        place = ("conditions", label, "budget") if entry.budget else ("budget",)
+        with reader.noting():
+            budget, _ = configure("budgets", spec.budget.name, {**spec.budget.options, **entry.budget}, reader.where(*place), spec.budget.shown)
+    elif entry.budget:
+        reader.note(("conditions", label, "budget"), "found options, expected none: the spec has no budget")
+
+    def look(attack: AttackEntry, place: Place) -> ChosenAttack:
+        return _attack(attack, entry.attack, reader.where(*place), attack.shown in spec.transfer)
+
+    attacks = reader.each("attacks", spec.attacks, look)
+    taken = {name for attack in attacks if attack.plugin for name in _fields(attack.plugin)}
+    for option in entry.attack:
+        if option not in taken and not reader.mistakes:
+            reader.note(("conditions", label, "attack", option), f"no attack of this spec has such a field; {registry.near(option, sorted(taken))}")
+    return Condition(label, data, dataset, tuple(attacks), budget) if data else None
+
+
+def _attack(entry: AttackEntry, overrides: Mapping[str, Any], where: str, transferred: bool) -> ChosenAttack:
+    if entry.name == NONE:
+        return ChosenAttack(None, None, NONE, False)
+    plugin = registry.load("attacks", entry.name) if entry.name in registry.available("attacks") else None
+    options = {**entry.options, **{name: value for name, value in overrides.items() if plugin and name in _fields(plugin)}}
+    configured, built = configure("attacks", entry.name, options, where, entry.shown)
+    return ChosenAttack(configured, built, entry.shown, entry.store or transferred)
+
+
+def _fields(plugin: Any) -> list[str]:
+    return [known.name for known in fields(plugin) if known.init] if is_dataclass(plugin) else []
+
+
+def _cross_checks(spec: Spec, targets: list[ChosenTarget], conditions: list[Condition | None], reader: Reader) -> None:
+    """Mistakes that no single entry shows."""
+    labels = [attack.shown for attack in spec.attacks]
+    for index, label in enumerate(spec.transfer):
+        if label not in labels or label == NONE:
+            reader.note(("transfer", index), f"no attack '{label}' in this spec; {registry.near(label, [each for each in labels if each != NONE])}")
+    columns = [f"{each.target}+{each.defense}" for each in targets]
+    for what, names in (("attacks", labels), ("targets", columns), ("defenses", [each.shown for each in spec.defenses])):
+        for name, count in Counter(names).items():
+            if count > 1:
+                reader.note((what,), f"found '{name.removesuffix('+none')}' {count} times, expected distinct names; `as` gives another")
+    if spec.budget is None and any(label != NONE for label in labels):
+        reader.note(("attacks",), "found attacks without a budget, expected `budget: {name: ...}`")
+    for task in sorted({condition.dataset.task for condition in conditions if condition}):
+        for target in targets:
+            if target.task != task:
+                reader.note(("targets",), f"'{target.configured.name}' is for {target.task}, data '{spec.data.name}' for {task}")
