@@ -1,0 +1,56 @@
+"""The files of a leaderboard, from run directories or committed folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from medrobust.errors import SpecError
+from medrobust.files import write_text
+from medrobust.leaderboard.evidence import joined
+from medrobust.leaderboard.page import Page, page
+from medrobust.leaderboard.render.csv_table import csv_text
+from medrobust.leaderboard.render.html import html_text
+from medrobust.leaderboard.render.json_table import json_text
+from medrobust.leaderboard.render.latex import latex_text
+from medrobust.leaderboard.render.markdown import markdown_text
+from medrobust.leaderboard.sources import load
+from medrobust.registry import near
+
+FILES: dict[str, tuple[str, Callable[[Page], str]]] = {
+    "md": ("leaderboard.md", markdown_text),
+    "csv": ("leaderboard.csv", csv_text),
+    "tex": ("leaderboard.tex", latex_text),
+    "json": ("leaderboard.json", json_text),
+    "html": ("index.html", html_text),
+}
+
+
+def assemble(runs: Sequence[Path]) -> Page:
+    """One page of all runs."""
+    if not runs:
+        msg = "leaderboard: found no run, expected at least one run directory or committed folder"
+        raise SpecError(msg)
+    return page(joined([load(run) for run in runs]))
+
+
+def build(runs: list[Path], out: Path | None = None) -> Path:
+    """Write index.html and leaderboard.{md,csv,tex,json}; returns the path of index.html.
+
+    runs: run directories, or folders that `commit` wrote. out: `leaderboard/` of the first run by default, of a
+    committed folder that folder itself. Equal evidence gives equal bytes.
+    """
+    found = assemble(runs)
+    first = Path(runs[0])
+    folder = out or (first if (first / "cells.json").is_file() else first / "leaderboard")
+    for name, write in FILES.values():
+        write_text(folder / name, write(found))
+    return folder / FILES["html"][0]
+
+
+def text(found: Page, form: str) -> str:
+    """The page in one form: md, csv, tex, json or html."""
+    if form not in FILES:
+        msg = f"format: no '{form}'; {near(form, list(FILES))}"
+        raise SpecError(msg)
+    return FILES[form][1](found)

@@ -1,0 +1,105 @@
+"""From a section's rows to one entry of a table: estimate, interval, what is missing, and whether to believe it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from medrobust.leaderboard.section import Model, Section
+from medrobust.leaderboard.tables import Entry, Validity, with_best
+from medrobust.stats import Interval, Sample, clustered_rate, mean, paired_difference
+from medrobust.stats.bootstrap import Floats
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What is averaged over cases.
+
+    metric, label: which rows; any label where None. of: values -> values, such as a threshold. estimator: sample -> interval.
+    per_case: every case owes a value; otherwise only cases that some cell of the condition has one for.
+    """
+
+    metric: str
+    label: str | None = ""
+    of: Callable[[Floats], Floats] | None = None
+    estimator: Callable[[Sample], Interval] = mean
+    per_case: bool = False
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An entry and the sample behind it; no sample where there is nothing to compare."""
+
+    entry: Entry
+    sample: Sample | None = None
+
+
+def over(metric: str, threshold: float, label: str = "") -> Quantity:
+    """Share of cases whose value is at least `threshold`; every case owes one."""
+    return Quantity(metric, label, lambda values: (values >= threshold).astype(float), clustered_rate, per_case=True)
+
+
+def measure(section: Section, model: Model, attack: str, condition: str, quantity: Quantity) -> Measured:
+    """One quantity of one model under one attack and condition."""
+    records = section.cells(model, attack, condition)
+    validity = section.validity(records)
+    if validity.level == "missing":
+        return Measured(missing(validity))
+    frame = section.frame(model, attack, condition, quantity.metric, quantity.label)
+    owed = sum(record.cases for record in records) if quantity.per_case else len(records) * section.owed(condition, quantity.metric, quantity.label)
+    if frame.empty:
+        return Measured(Entry(expected=owed, note="not measured", validity=Validity("missing", ("not measured",))))
+    values = frame["value"].to_numpy(dtype=float)
+    sample = Sample.of(quantity.of(values) if quantity.of else values, frame["patient"].to_numpy(dtype=str))
+    return Measured(entry(quantity.estimator(sample), owed, validity), sample)
+
+
+def missing(validity: Validity) -> Entry:
+    """The entry of a cell that is not done: its state, never a number."""
+    state = validity.reasons[0] if validity.reasons else "missing"
+    note = "not run" if state in {"queued", "not in the plan"} else state.split(":")[0]
+    return Entry(note=note, validity=validity)
+
+
+def entry(interval: Interval, owed: int, validity: Validity) -> Entry:
+    """An interval as an entry; fewer cases than owed is a reason to warn."""
+    if interval.cases < owed:
+        reason = f"{owed - interval.cases} of {owed} values are missing and enter no average"
+        level = "invalid" if validity.level == "invalid" else "warn"
+        validity = Validity(level, (*validity.reasons, reason))
+    low, high = finite(interval.low), finite(interval.high)
+    return Entry(finite(interval.estimate), low, high, interval.patients, interval.cases, max(owed, interval.cases), validity=validity)
+
+
+def finite(value: float) -> float | None:
+    """NaN is no number; infinity stays, as the open end of a ratio's interval."""
+    return None if math.isnan(value) else value
+
+
+def ranked(measured: Sequence[Measured], better: bool | None) -> list[Entry]:
+    """Entries of one column and group, marked where they are not measurably worse than the best.
+
+    An entry competes if it is complete and not invalid. Not measurably worse: the paired 95 % interval of its difference
+    from the best, over the patients that both have, contains zero. Nothing is marked without a second competitor.
+    """
+    entries = [one.entry for one in measured]
+    able = [i for i, one in enumerate(measured) if one.sample is not None and one.entry.complete and one.entry.validity.level != "invalid"]
+    if better is None or len(able) < 2:
+        return entries
+    sign = 1.0 if better else -1.0
+    top = max(able, key=lambda i: sign * (entries[i].estimate or 0.0))
+    return with_best(entries, [i for i in able if i == top or _level_with(measured[top], measured[i])])
+
+
+def _level_with(top: Measured, other: Measured) -> bool:
+    if top.sample is None or other.sample is None:
+        return False
+    difference = paired_difference(top.sample, other.sample)
+    return not (difference.low > 0 or difference.high < 0)
+
+
+def flagged(found: Entry, reason: str) -> Entry:
+    """The entry with a further reason to be careful."""
+    level = "invalid" if found.validity.level == "invalid" else "warn"
+    return replace(found, validity=Validity(level, (*found.validity.reasons, reason)))

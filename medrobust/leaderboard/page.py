@@ -1,0 +1,85 @@
+"""Everything a leaderboard shows, as data: what `build` renders into files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from medrobust.leaderboard import generic, recon_fnaf
+from medrobust.leaderboard.evidence import Evidence, Record
+from medrobust.leaderboard.paper import tables as paper_tables
+from medrobust.leaderboard.section import Section, sections
+from medrobust.leaderboard.tables import Figure, Table
+
+Part = Callable[[Section], "list[Table] | list[Table | Figure]"]
+TRACKS: dict[str, tuple[Part, ...]] = {"recon-fnaf": recon_fnaf.PARTS}
+PAPERS = {"recon-fnaf": "fnaf"}
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """All tables and figures of one data set, in order."""
+
+    track: str
+    data: str
+    split: str
+    data_label: str
+    patients: int
+    cases: int
+    parts: tuple[Table | Figure, ...]
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return tuple(part for part in self.parts if isinstance(part, Table))
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A cell without numbers, and why."""
+
+    name: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole leaderboard.
+
+    missing: cells that are not done. invalid: cells that are, and are not to be believed. total: how many cells were planned.
+    environments: what the numbers were made with, one mapping a machine. digests: cells and what they are.
+    """
+
+    suite: str
+    chapters: tuple[Chapter, ...]
+    total: int
+    missing: tuple[Missing, ...]
+    invalid: tuple[Missing, ...]
+    environments: tuple[tuple[tuple[str, str], ...], ...]
+    digests: tuple[tuple[str, str], ...]
+
+
+def page(evidence: Evidence) -> Page:
+    """The leaderboard of all evidence; a track without tables of its own gets the mean of every metric."""
+    return Page(
+        suite=evidence.suite,
+        chapters=tuple(_chapter(section) for section in sections(evidence)),
+        total=len(evidence.records),
+        missing=tuple(Missing(_name(r), r.status, r.error) for r in evidence.records if not r.measured),
+        invalid=tuple(Missing(_name(r), r.level, "; ".join(r.reasons)) for r in evidence.records if r.measured and r.level == "invalid"),
+        environments=tuple(dict.fromkeys(tuple(r.environment.items()) for r in evidence.records if r.environment)),
+        digests=tuple((record.digest, _name(record)) for record in evidence.records),
+    )
+
+
+def _chapter(section: Section) -> Chapter:
+    parts: list[Table | Figure] = [part for build in TRACKS.get(section.track, (generic.means,)) for part in build(section)]
+    if section.track in PAPERS:
+        parts += [table for table in paper_tables(PAPERS[section.track], section) if any(entry.cases for line in table.lines for entry in line.entries)]
+    cases = max((record.cases for record in section.records), default=0)
+    return Chapter(section.track, section.data, section.split, section.data_label, section.rows["patient"].nunique(), cases, tuple(parts))
+
+
+def _name(record: Record) -> str:
+    defense = "" if record.defense == "none" else f" + {record.defense}"
+    return f"{record.condition} {record.target}{defense}, {record.attack if record.attack != 'none' else 'clean'}"

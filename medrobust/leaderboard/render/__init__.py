@@ -1,0 +1,1 @@
+"""One renderer a file format; each is a pure function of a page."""

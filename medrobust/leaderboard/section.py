@@ -1,0 +1,110 @@
+"""One data set's share of the evidence, asked by names: samples with their patients, validity, and what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from medrobust.leaderboard.evidence import Evidence, Record, data_sets
+from medrobust.leaderboard.tables import LEVELS, Validity, worst
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Model(NamedTuple):
+    """A target with its defense, `none` for a plain one."""
+
+    target: str
+    defense: str
+
+    def __str__(self) -> str:
+        return self.target if self.defense == "none" else f"{self.target} + {self.defense}"
+
+
+@dataclass(frozen=True)
+class Section:
+    """All cells on one data set and split."""
+
+    track: str
+    data: str
+    split: str
+    data_label: str
+    rows: pd.DataFrame
+    records: tuple[Record, ...]
+
+    @cached_property
+    def conditions(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(record.condition for record in self.records))
+
+    @cached_property
+    def models(self) -> tuple[Model, ...]:
+        return tuple(dict.fromkeys(Model(record.target, record.defense) for record in self.records))
+
+    @cached_property
+    def attacks(self) -> tuple[str, ...]:
+        """Attacks made on the target itself: neither clean images nor replays."""
+        return tuple(dict.fromkeys(record.attack for record in self.records if record.attack != "none" and record.source is None))
+
+    @cached_property
+    def by_digest(self) -> dict[str, Record]:
+        return {record.digest: record for record in self.records}
+
+    @cached_property
+    def _records(self) -> dict[tuple[str, str, str, str], list[Record]]:
+        found: dict[tuple[str, str, str, str], list[Record]] = {}
+        for record in self.records:
+            found.setdefault((record.target, record.defense, record.attack, record.condition), []).append(record)
+        return found
+
+    @cached_property
+    def _groups(self) -> dict[tuple[str, str, str], pd.DataFrame]:
+        return {(str(a), str(b), str(c)): frame for (a, b, c), frame in self.rows.groupby(["cell", "metric", "label"], sort=False)}
+
+    @cached_property
+    def _owed(self) -> dict[tuple[str, str, str], int]:
+        """Cases that any cell of a condition has a value for, by (condition, metric, label)."""
+        groups = self.rows.groupby(["condition", "metric", "label"], sort=False)["case"].nunique()
+        return {(str(a), str(b), str(c)): int(n) for (a, b, c), n in groups.items()}
+
+    def cells(self, model: Model, attack: str, condition: str) -> list[Record]:
+        """One a seed; empty where the plan has none."""
+        return self._records.get((model.target, model.defense, attack, condition), [])
+
+    def frame(self, model: Model, attack: str, condition: str, metric: str, label: str | None = "") -> pd.DataFrame:
+        """Rows of one metric, every label of it where `label` is None."""
+        import pandas as pd
+
+        cells = {record.digest for record in self.cells(model, attack, condition)}
+        frames = [
+            frame
+            for (cell, name, tag), frame in self._groups.items()
+            if cell in cells and name == metric and (label is None or tag == label)
+        ]
+        return pd.concat(frames) if frames else self.rows.iloc[:0]
+
+    def labels(self, metric: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(label for _, name, label in self._groups if name == metric))
+
+    def owed(self, condition: str, metric: str, label: str | None = "") -> int:
+        """How many values a metric has in a condition where no case misses one."""
+        return sum(n for (c, m, tag), n in self._owed.items() if c == condition and m == metric and label in (None, tag))
+
+    def validity(self, records: list[Record]) -> Validity:
+        """Of cells that are measured; `missing` with the state of those that are not."""
+        lacking = [record for record in records if not record.measured]
+        if not records:
+            return Validity("missing", ("not in the plan",))
+        if lacking:
+            return Validity("missing", tuple(dict.fromkeys(f"failed: {r.error}" if r.status == "failed" else r.status for r in lacking)))
+        return worst([Validity(record.level if record.level in LEVELS else "invalid", record.reasons) for record in records])
+
+
+def sections(evidence: Evidence) -> list[Section]:
+    """The evidence by data set."""
+    found = []
+    for (track, data, split, label), records in data_sets(evidence.records):
+        rows = evidence.rows[evidence.rows["cell"].isin({record.digest for record in records})]
+        found.append(Section(track, data, split, label, rows, tuple(records)))
+    return found
