@@ -111,7 +111,8 @@ def resolve(name: str, limit: int | None = None) -> Resolved:
     _cross_checks(spec, targets, conditions, reader)
     if reader.mistakes:
         raise SpecError("\n".join(reader.mistakes))
-    spec = spec.model_copy(update={"limit": limit or spec.limit})
+    absolute = tuple(entry.model_copy(update={"weights": entry.weights and str((folder / entry.weights).resolve())}) for entry in spec.targets)
+    spec = spec.model_copy(update={"limit": limit or spec.limit, "targets": absolute})
     whole = tuple(condition for condition in conditions if condition)
     return Resolved(spec, whole, tuple(targets), tuple(defenses), tuple(clean), tuple(attacked))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def compute(run: Path, digest: str, device: str = "cpu", batch: int | None = Non
             return state.status
         folder.write(replace(state, status="running", attempts=state.attempts + 1, error="", traceback=""))
         try:
-            return Loop.prepare(opened, folder, claim, device, batch or int(opened.lock["batch"])).run().status
+            with one_thread(device):
+                return Loop.prepare(opened, folder, claim, device, batch or int(opened.lock["batch"])).run().status
         except ClaimLostError:
             return HELD
         except Exception as error:  # whatever a plugin raised fails its cell, and no other
@@ -58,6 +60,18 @@ def compute(run: Path, digest: str, device: str = "cpu", batch: int | None = Non
         except BaseException:
             folder.write(replace(folder.state(), status="queued"))
             raise
+
+
+@contextmanager
+def one_thread(device: str) -> Iterator[None]:
+    """On a CPU one thread, so that rows are the same to the last bit for any number of workers; workers give the speed."""
+    before = torch.get_num_threads()
+    try:
+        if torch.device(device).type == "cpu":
+            torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)
@@ -84,10 +98,7 @@ class Loop:
 
     def run(self) -> State:
         """Every case that is not on disk, then the judgement."""
-        finished = self.measure.resumable(self.folder.complete_cases())
-        groups = {case.group for case in self.bench.cases if case.case in finished} if self.measure.per_group else set()
-        self.folder.keep(finished | groups)
-        self.folder.write(replace(self.folder.state(), cases=len(finished)))
+        finished = self._resume()
         todo = [case for case in self.bench.cases if case.case not in finished]
         dependence = 0.0
         with frozen(self.bench.target):
@@ -102,6 +113,16 @@ class Loop:
             msg = f"{self._who()}: left the target with other {changed}; expected it to be left alone"
             raise CellError(msg)
         return self._finish(dependence)
+
+    def _resume(self) -> set[str]:
+        """Cases that need not be computed again; the rows of all others are dropped from disk."""
+        finished = self.measure.resumable(self.folder.complete_cases())
+        groups = {case.group for case in self.bench.cases if case.case in finished} if self.measure.per_group else set()
+        self.folder.keep(finished | groups)
+        state = self.folder.state()
+        violations = {case: found for case, found in state.violations.items() if case in finished}
+        self.folder.write(replace(state, cases=len(finished), violations=violations))
+        return finished
 
     def _step(self, cases: Sequence[Case]) -> Outcome:
         """One batch, from the file to its rows on disk."""

@@ -73,13 +73,17 @@ class Schedule:
         """Submit what is ready and take in what is done, until nothing is left."""
         flying: dict[Future[str], str] = {}
         while left:
+            statuses = []
             for digest, folder in list(left.items()):
                 if digest not in flying.values() and self._ready(folder, left):
-                    flying[executor.submit(compute, self.run.path, digest, self.crew.device, self.crew.batch)] = digest
-            if not left:
-                return
-            landed, _ = wait(flying, return_when=FIRST_COMPLETED)
-            statuses = [self._land(flying.pop(future), future, left) for future in landed]
+                    future = executor.submit(compute, self.run.path, digest, self.crew.device, self.crew.batch)
+                    if future.done():
+                        statuses.append(self._land(digest, future, left))
+                    else:
+                        flying[future] = digest
+            if flying:
+                landed, _ = wait(flying, return_when=FIRST_COMPLETED)
+                statuses += [self._land(flying.pop(future), future, left) for future in landed]
             if set(statuses) == {HELD}:
                 time.sleep(PAUSE)
 

@@ -1,0 +1,268 @@
+"""Plugins small enough to test the runner with: 32x32 images, four patients of three slices."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from medrobust.digests import digest
+from medrobust.guard import modules
+from medrobust.randomness import CaseRandom, derive
+from medrobust.types import Attacked, Batch, Budget, Case, Data, Outcome, Target
+
+
+@dataclass(frozen=True)
+class TinyData:
+    """Smooth random images with phase and mask; `log` is a file that every loaded case is noted in."""
+
+    task: ClassVar[str] = "reconstruction"
+    label: ClassVar[str] = "tiny: random images"
+    size: int = 32
+    keep: float = 0.5
+    patients: int = 4
+    scale: tuple[float, float] = (0.0, 1.0)
+    log: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.keep <= 1:
+            msg = f"keep: found {self.keep}, expected a number in (0, 1]"
+            raise ValueError(msg)
+
+    @property
+    def digest(self) -> str:
+        return digest(["tiny", self.size, self.keep, self.patients, self.scale])
+
+    def cases(self, split: str) -> Sequence[Case]:
+        return [Case(f"{split}{patient}#{index}", f"patient {patient}", f"{split}{patient}") for patient in range(self.patients) for index in range(3)]
+
+    def load(self, cases: Sequence[Case]) -> Batch:
+        if self.log:
+            with Path(self.log).open("a") as file:
+                file.writelines(f"{case.case}\n" for case in cases)
+        images, masks = [], []
+        for case in cases:
+            generator = torch.Generator().manual_seed(derive("tiny", case.case))
+            images.append(nn.functional.avg_pool2d(torch.rand(1, 1, self.size, self.size, generator=generator), 3, 1, 1)[0])
+            masks.append(torch.rand(1, 1, self.size, generator=generator) < self.keep)
+        image = self.scale[0] + (self.scale[1] - self.scale[0]) * torch.stack(images)
+        return Batch(image, image, tuple(cases), {"phase": torch.zeros_like(image), "mask": torch.stack(masks)})
+
+
+@dataclass(frozen=True)
+class TinyBudget:
+    """Pixels move by at most `radius`, positive."""
+
+    radius: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.radius > 0:
+            msg = f"radius: found {self.radius}, expected a positive number"
+            raise ValueError(msg)
+
+    def audit(self, batch: Batch, attacked: Attacked) -> tuple[str, ...]:
+        moved = (attacked.image - batch.image).abs().flatten(1).amax(1)
+        return tuple("" if one <= self.radius * 1.0001 else f"found a change of {one:.3g}, allowed {self.radius:.3g}" for one in moved.tolist())
+
+
+@dataclass(frozen=True)
+class Search:
+    """Keep the worst of `draws` random changes; `pause` seconds a batch; `die` kills the process once that file exists."""
+
+    threat: ClassVar[str] = "black-box"
+    draws: int = 3
+    pause: float = field(default=0.0, compare=False)
+    die: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if self.draws < 1:
+            msg = f"draws: found {self.draws}, expected 1 or more"
+            raise ValueError(msg)
+
+    @property
+    def queries(self) -> int:
+        return self.draws
+
+    def __call__(self, target: Target, batch: Batch, budget: TinyBudget, rng: CaseRandom) -> Attacked:
+        time.sleep(self.pause)
+        if self.die and Path(self.die).exists():
+            Path(self.die).unlink()
+            os.kill(os.getpid(), 9)
+        best, highest, trace = batch.image, torch.full((len(batch),), -1.0), []
+        for _ in range(self.draws):
+            image = batch.image + rng.uniform(0, budget.radius, *batch.image.shape[1:])
+            loss = target.loss(image, batch)
+            trace.append(loss)
+            better = (loss > highest).view(-1, 1, 1, 1)
+            best, highest = torch.where(better, image, best), torch.maximum(loss, highest)
+        region = torch.ones_like(batch.image, dtype=torch.bool)
+        return Attacked(best, best, region, {"mask": batch.context["mask"]}, {"loss": torch.stack(trace, 1)})
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """One signed gradient step."""
+
+    threat: ClassVar[str] = "white-box"
+    gradients: ClassVar[int] = 1
+
+    def __call__(self, target: Target, batch: Batch, budget: TinyBudget, rng: CaseRandom) -> Attacked:
+        image = batch.image.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(target.loss(image, batch).sum(), image)
+        moved = (image.detach() + budget.radius * slope.sign()).clamp_min(0)
+        return Attacked(moved, moved)
+
+
+@dataclass(frozen=True)
+class Raises:
+    """Fails on the case `case`, on every case where that is empty."""
+
+    threat: ClassVar[str] = "black-box"
+    case: str = ""
+
+    def __call__(self, target: Target, batch: Batch, budget: Budget, rng: CaseRandom) -> Attacked:
+        if not self.case or any(case.case == self.case for case in batch.cases):
+            msg = "no such luck\non two lines"
+            raise ValueError(msg)
+        return Attacked(batch.image)
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """Takes twice what the budget allows, `below` zero where asked."""
+
+    threat: ClassVar[str] = "black-box"
+    factor: float = 2.0
+
+    def __call__(self, target: Target, batch: Batch, budget: TinyBudget, rng: CaseRandom) -> Attacked:
+        return Attacked(batch.image + self.factor * budget.radius)
+
+
+@dataclass(frozen=True)
+class Hides:
+    """Tries a change that hurts, and returns the clean image."""
+
+    threat: ClassVar[str] = "black-box"
+
+    def __call__(self, target: Target, batch: Batch, budget: TinyBudget, rng: CaseRandom) -> Attacked:
+        loss = target.loss(batch.image + rng.uniform(0, budget.radius, *batch.image.shape[1:]), batch)
+        return Attacked(batch.image, trace={"loss": loss[:, None]})
+
+
+@dataclass(frozen=True)
+class Trains:
+    """Changes the target's weights, mode or hooks."""
+
+    threat: ClassVar[str] = "white-box"
+    what: str = "weights"
+
+    def __call__(self, target: Target, batch: Batch, budget: Budget, rng: CaseRandom) -> Attacked:
+        network = modules(target)[0]
+        if self.what == "weights":
+            next(iter(network.parameters())).data.add_(1)
+        elif self.what == "mode":
+            network.train()
+        else:
+            network.register_forward_hook(lambda *_: None)
+        return Attacked(batch.image)
+
+
+@dataclass(frozen=True)
+class Peeks:
+    """Says that it is black-box, and asks for a gradient."""
+
+    threat: ClassVar[str] = "black-box"
+
+    def __call__(self, target: Target, batch: Batch, budget: Budget, rng: CaseRandom) -> Attacked:
+        with torch.enable_grad():
+            image = batch.image.clone().requires_grad_()
+            (slope,) = torch.autograd.grad(target.loss(image, batch).sum(), image)
+        return Attacked(image.detach() + slope)
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """A target that averages 3x3 pixels of its answer."""
+
+    inner: Target
+
+    @property
+    def task(self) -> str:
+        return self.inner.task
+
+    @property
+    def digest(self) -> str:
+        return digest(["smoothed", self.inner.digest])
+
+    def __call__(self, image: Tensor, batch: Batch) -> Tensor:
+        return nn.functional.avg_pool2d(self.inner(image, batch), 3, 1, 1)
+
+    def loss(self, image: Tensor, batch: Batch) -> Tensor:
+        return (self(image, batch) - image).square().flatten(1).mean(1)
+
+    def to(self, device: torch.device | str) -> Smoothed:
+        return Smoothed(self.inner.to(device))
+
+
+@dataclass(frozen=True)
+class Smooth:
+    """Averages the target's answer."""
+
+    def __call__(self, target: Target, data: Data, rng: torch.Generator) -> Target:
+        return Smoothed(target)
+
+
+@dataclass(frozen=True)
+class Error:
+    """Mean squared error of each case; with a trace also the best of the first queries. The first slice of patient 0 has none."""
+
+    name: ClassVar[str] = "tiny-error"
+    unit: ClassVar[str] = "a.u."
+    higher_is_better: ClassVar[bool] = False
+    worst: ClassVar[float] = 1.0
+    per: ClassVar[str] = "case"
+
+    def __call__(self, outcome: Outcome) -> Mapping[str, Tensor]:
+        error = (outcome.prediction - outcome.truth).square().flatten(1).mean(1)
+        skipped = torch.tensor([case.case.endswith("0#0") for case in outcome.batch.cases])
+        values = {"": error, "seen": torch.where(skipped, torch.nan, error)}
+        if "loss" in outcome.attacked.trace:
+            trace = outcome.attacked.trace["loss"]
+            values["q=1"] = error * trace[:, 0] / trace.amax(1)
+            values[f"q={trace.shape[1]}"] = error if trace.shape[1] > 1 else error + trace[:, 0]
+        return values
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Mean squared error of a whole group."""
+
+    name: ClassVar[str] = "tiny-volume"
+    unit: ClassVar[str] = "a.u."
+    higher_is_better: ClassVar[bool] = False
+    worst: ClassVar[float] = 1.0
+    per: ClassVar[str] = "group"
+
+    def __call__(self, outcome: Outcome) -> Tensor:
+        assert len(outcome.batch) == 3
+        return (outcome.prediction - outcome.truth).square().mean().view(1)
+
+
+@dataclass(frozen=True)
+class Infinite:
+    """Not a number that can be stored."""
+
+    name: ClassVar[str] = "tiny-infinite"
+    unit: ClassVar[str] = ""
+    higher_is_better: ClassVar[bool] = False
+    worst: ClassVar[float] = 1.0
+    per: ClassVar[str] = "case"
+
+    def __call__(self, outcome: Outcome) -> Tensor:
+        return torch.full((len(outcome.batch),), torch.inf)
