@@ -6,6 +6,7 @@ import dataclasses
 import json
 import pickle
 import random
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -107,5 +108,5 @@ def documented(plugin: object, _: object = None) -> str:
     if "Source:" not in text:
         return "the class docstring has no line 'Source: ...'"
     fields = dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else ()
-    silent = [field.name for field in fields if field.init and f"{field.name}:" not in text]
+    silent = [field.name for field in fields if field.init and not re.search(rf"\b{field.name}\b[^:\n]*:", text)]
     return f"the class docstring has no line for {', '.join(silent)}" if silent else ""

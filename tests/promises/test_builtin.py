@@ -1,0 +1,39 @@
+"""Every built-in plugin keeps every promise of its kind."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+
+from medrobust import registry
+from medrobust.cli.catalog import owner
+from medrobust.options import configure
+from medrobust.testing.discover import PROMISES, bench_for
+
+SMALL: dict[str, dict[str, Any]] = {
+    "unet": {"channels": 4, "pools": 2},
+    "fnaf-robust": {"schedule": {"steps": 2, "batch": 2}},
+}
+"""Options that make a plugin small; the others are checked as they come."""
+
+BUILTIN = [
+    (kind, name, promise)
+    for kind in PROMISES
+    for name, point in registry.available(kind).items()
+    if owner(point) == "medrobust"
+    for promise in PROMISES[kind]()
+]
+
+suited = cache(bench_for)
+
+
+@pytest.mark.parametrize(("kind", "name", "promise"), BUILTIN, ids=[f"{name}-{promise}" for _, name, promise in BUILTIN])
+def test_a_built_in_plugin_keeps(kind: str, name: str, promise: Any) -> None:
+    _, plugin = configure(kind, name, SMALL.get(name, {}), name)
+    promise(plugin, suited(kind, plugin))
+
+
+def test_every_kind_with_promises_has_built_in_plugins() -> None:
+    assert {kind for kind, _, _ in BUILTIN} == set(PROMISES)
