@@ -35,12 +35,11 @@ def undersample(image: Tensor, mask: Tensor) -> Tensor:
 
     image: (..., H, W) complex. mask: bool, broadcastable, True where a column is sampled.
 
-    M acts on columns, so the transform along rows cancels and one 1-D transform pair along W is exact.
+    M acts on columns, so the transform along rows cancels and one 1-D transform pair along W is exact; the shifts of the image cancel too.
     """
-    sampled = torch.fft.fft(torch.fft.ifftshift(image, dim=-1), norm="ortho") * torch.fft.ifftshift(mask, dim=-1)
-    zero_filled = torch.fft.ifft(sampled, norm="ortho")
-    centred: Tensor = torch.fft.fftshift(zero_filled, dim=-1)
-    return centred
+    sampled = torch.fft.fft(image, norm="ortho") * torch.fft.ifftshift(mask, dim=-1)
+    zero_filled: Tensor = torch.fft.ifft(sampled, norm="ortho")
+    return zero_filled
 
 
 def center_crop(image: Tensor, height: int, width: int) -> Tensor:

@@ -1,0 +1,47 @@
+"""`medrobust train`: make a shipped model again from the embedded data."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    name: Annotated[str, typer.Argument(help="A model with a recipe; `medrobust train list` names them.")],
+    out: Annotated[Path, typer.Option(help="Where the model's folder goes.")] = Path("models"),
+    checkpoints: Annotated[Path, typer.Option(help="Where checkpoints go; the same command again continues from them.")] = Path("checkpoints"),
+    steps: Annotated[int | None, typer.Option(help="Batches to train; the recipe's by default.", min=1)] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
+    start: Annotated[Path | None, typer.Option(help="Folder of the models that a recipe starts from; the shipped ones by default.")] = None,
+) -> None:
+    """Train a model as its recipe says, measure it on the test split, and write weights and card."""
+    from medrobust.training.recipe import names
+
+    if name == "list":
+        for known in names():
+            typer.echo(known)
+        return
+    from rich.console import Console
+
+    from medrobust.training.make import Maker
+
+    maker = Maker.of(name, steps, device, threads)
+    console = Console()
+    console.print(f"{name}: {maker.description()}")
+    began = time.perf_counter()
+    try:
+        with maker.progress(console) as report:
+            maker.train(checkpoints / name, start, report)
+    except KeyboardInterrupt:
+        console.print(f"interrupted; `medrobust train {name}` continues from {checkpoints / name}")
+        raise typer.Exit(130) from None
+    console.print(f"trained in {time.perf_counter() - began:.0f} s; measuring on the test split")
+    card = maker.save(out / name)
+    for figure, value in card.figures.items():
+        shipped = maker.shipped_figures().get(figure)
+        console.print(f"  {figure:10s} {value:.4f}" + (f"   shipped {shipped:.4f}" if shipped is not None else ""))
+    console.print(f"{out / name}")

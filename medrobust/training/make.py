@@ -1,0 +1,133 @@
+"""From a recipe to a model folder: weights and card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import nn
+
+from medrobust import registry
+from medrobust.errors import MedrobustError
+from medrobust.targets import weights, zoo
+from medrobust.targets.card import Card
+from medrobust.training.figures import measure
+from medrobust.training.loop import Report, Schedule, train
+from medrobust.training.recipe import Recipe, recipe
+from medrobust.types import Target
+
+LINES = 20
+"""How many lines a training prints where the screen is no terminal."""
+
+
+@dataclass(frozen=True)
+class Maker:
+    """One training: what to make, where it runs, and the network that is being trained."""
+
+    name: str
+    recipe: Recipe
+    schedule: Schedule
+    device: str
+    network: nn.Module
+
+    @classmethod
+    def of(cls, name: str, steps: int | None, device: str, threads: int) -> Maker:
+        """The recipe's network, as initialised by its seed."""
+        torch.set_num_threads(threads)
+        if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+            msg = f"--device: found {device}, but no GPU is available here; expected cpu"
+            raise MedrobustError(msg)
+        chosen = recipe(name)
+        schedule = chosen.build_schedule()
+        schedule = replace(schedule, steps=steps) if steps else schedule
+        torch.manual_seed(schedule.seed)
+        network: nn.Module = registry.build("targets", chosen.architecture, chosen.options).build()
+        return cls(name, chosen, schedule, device, network.to(device))
+
+    def description(self) -> str:
+        """One line on what is about to happen."""
+        parameters = sum(parameter.numel() for parameter in self.network.parameters())
+        start = f" from {self.recipe.start}" if self.recipe.start else ""
+        batches = f"{self.schedule.steps} batches of {self.schedule.batch}"
+        return f"{self.recipe.architecture}, {parameters:,} parameters{start}, {batches} on {self.device}"
+
+    @contextmanager
+    def progress(self, console: Console) -> Iterator[Report]:
+        """A bar on a terminal, else a line now and then."""
+        if not console.is_terminal:
+            every = max(1, self.schedule.steps // LINES)
+
+            def line(step: int, loss: float) -> None:
+                if step % every == 0:
+                    console.print(f"step {step}/{self.schedule.steps} loss {loss:.4f}")
+
+            yield line
+            return
+        loss_column = TextColumn("loss {task.fields[loss]:.4f}")
+        with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), loss_column, TimeRemainingColumn(), console=console) as bar:
+            task = bar.add_task(self.name, total=self.schedule.steps, loss=float("nan"))
+            yield lambda step, loss: bar.update(task, completed=step, loss=loss)
+
+    def train(self, checkpoints: Path, start: Path | None, report: Report) -> None:
+        """Train to the end, from the checkpoint where there is one, else from the recipe's start."""
+        chosen = self.recipe
+        if chosen.start and not (checkpoints / "checkpoint.safetensors").exists():
+            if start:
+                weights.fill(self.network, weights.read(start / chosen.start / zoo.WEIGHTS), str(start))
+            else:
+                weights.fill(self.network, modules_of(zoo.load(chosen.start)).state_dict(), chosen.start)
+        target = self._target(self.network)
+        train(target, self.network, chosen.build_objective(), chosen.build_data(), self.schedule, checkpoints, report)
+
+    def save(self, folder: Path) -> Card:
+        """Write weights and card; the card's figures are those of the weights as they are loaded again."""
+        chosen, data = self.recipe, self.recipe.build_data()
+        fields: dict[str, Any] = {
+            "name": self.name,
+            "task": registry.load("targets", chosen.architecture).task,
+            "architecture": chosen.architecture,
+            "options": chosen.options,
+            "target": chosen.target,
+            "defense": chosen.defense,
+            "intensity": "magnitude in the file's own units; each slice is scaled by its own statistics inside the network",
+            "training": {
+                "data": chosen.data.name,
+                "data_digest": data.digest,
+                "data_label": data.label,
+                "split": "train",
+                "patients": len({case.patient for case in data.cases("train")}),
+                "slices": len(data.cases("train")),
+                "start": chosen.start,
+                "objective": chosen.objective.model_dump(),
+                "schedule": json.loads(json.dumps(vars(self.schedule))),
+            },
+        }
+        zoo.save(folder, fields, self.network)
+        weights.fill(self.network, weights.read(folder / zoo.WEIGHTS), str(folder))
+        self.network.requires_grad_(False).eval()
+        figures = measure(self._target(self.network), data, device=self.device)
+        return zoo.save(folder, {**fields, "figures": {name: round(value, 6) for name, value in figures.items()}}, self.network)
+
+    def shipped_figures(self) -> dict[str, float]:
+        """What the shipped card says; empty where nothing is shipped."""
+        return dict(zoo.card(self.name).figures) if self.name in zoo.names() else {}
+
+    def _target(self, network: nn.Module) -> Target:
+        target: Target = registry.load("tasks", registry.load("targets", self.recipe.architecture).task)(network, "training")
+        return target
+
+
+def modules_of(target: Target) -> nn.Module:
+    """The network of a shipped target."""
+    network = getattr(target, "network", None)
+    if not isinstance(network, nn.Module):
+        msg = f"start: found a target of type {type(target).__name__}, expected one that holds a network"
+        raise MedrobustError(msg)
+    return network
