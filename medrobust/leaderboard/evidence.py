@@ -36,6 +36,7 @@ class Record:
 
     data_label: how results on its data are labelled. source: digest of the cell whose images it replays, or None.
     cases: how many it owes. status: queued, running, done, failed or invalid; only `done` and `invalid` cells have rows that count.
+    config: the attack as it was configured. control: it adds nothing, so its loss is ordinary reconstruction error.
     level: ok, info, warn or invalid, with one line a reason. error: why it failed.
     cost: numbers of env.json, such as `seconds`, `forward passes`, `gradient passes`. environment: its words, such as package versions.
     """
@@ -52,6 +53,8 @@ class Record:
     attack: str
     cases: int
     source: str | None = None
+    config: str = ""
+    control: bool = False
     status: str = "done"
     level: str = "ok"
     reasons: tuple[str, ...] = ()
@@ -96,17 +99,16 @@ def evidence(suite: str, rows: pd.DataFrame, records: Sequence[Record]) -> Evide
         msg = f"{suite}: rows have no column {', '.join(lacking)}; expected {', '.join(COLUMNS)}"
         raise StoreError(msg)
     rows = rows[list(COLUMNS)]
-    found = [(str(a), str(b), str(c), str(d), str(e), str(f), str(g), int(h)) for a, b, c, d, e, f, g, h in rows[list(NAMES)].drop_duplicates().values]
-    for names in found:
+    keys = list(zip(*(rows[column].tolist() for column in NAMES), strict=True))
+    for names in dict.fromkeys(keys):
         if names not in owners:
             msg = f"{suite}: rows of {' '.join(str(name) for name in names)} belong to no cell; expected a cell of that name"
             raise StoreError(msg)
-    import numpy as np
-
-    keys = list(zip(*(rows[column].tolist() for column in NAMES), strict=True))
     rows = rows.assign(cell=[owners[key].digest for key in keys], value=[float(f"{value:.9g}") for value in rows["value"]])
     measured = {record.digest for record in records if record.measured}
     rows = rows[rows["cell"].isin(measured)]
+    import numpy as np
+
     if not np.isfinite(rows["value"]).all():
         bad = rows[~np.isfinite(rows["value"])].iloc[0]
         msg = f"{suite}: case {bad['case']} has {bad['metric']} = {bad['value']}; expected a finite number"

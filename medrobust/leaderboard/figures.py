@@ -70,7 +70,7 @@ class Cloud:
 
 @dataclass(frozen=True)
 class Map:
-    """Counts over a square, row 0 on top."""
+    """Counts over a square, row 0 on top; no counts where nothing was measured."""
 
     title: str
     counts: tuple[tuple[int, ...], ...]
@@ -88,11 +88,11 @@ def _style() -> Iterator[None]:
 def _grid(panels: int, across: int, width: float, height: float) -> tuple[Drawing, list[Any]]:
     """A drawing of `across` panels a row and its axes, those not needed switched off."""
     from matplotlib.figure import Figure as Drawing
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     across = max(1, min(across, panels))
     down = max(1, math.ceil(panels / across))
-    drawing = Drawing(figsize=(across * width, down * height + 0.5), layout="constrained")
-    drawing.get_layout_engine().set(h_pad=0.09, w_pad=0.08)  # type: ignore[union-attr]
+    drawing = Drawing(figsize=(across * width, down * height + 0.5), layout=ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.08))
     axes = [axis for row in drawing.subplots(down, across, squeeze=False) for axis in row]
     for axis in axes[panels:]:
         axis.set_axis_off()
@@ -201,8 +201,12 @@ def maps(name: str, title: str, description: str, data: str, drawn: tuple[Map, .
     with _style():
         drawing, axes = _grid(len(drawn), across, 2.4, 2.3)
         for axis, one in zip(axes, drawn, strict=True):
-            axis.imshow(one.counts, cmap=fade, vmin=0, extent=(box[0], box[1], box[1], box[0]))
             axis.set_title(visible(one.title).replace(", ", "\n", 1), fontsize=8)
+            if not one.counts:
+                axis.set_axis_off()
+                axis.text(0.5, 0.5, "not measured", ha="center", va="center", transform=axis.transAxes, style="italic")
+                continue
+            axis.imshow(one.counts, cmap=fade, vmin=0, extent=(box[0], box[1], box[1], box[0]))
             axis.set(xticks=[box[0], sum(box) / 2, box[1]], yticks=[box[0], sum(box) / 2, box[1]])
             axis.tick_params(labelsize=7)
             for spine in axis.spines.values():

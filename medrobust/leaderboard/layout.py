@@ -33,20 +33,20 @@ def by_model(section: Section, attack: str, quantities: Sequence[Quantity]) -> l
     ]
 
 
-def by_attack(section: Section, quantities: Sequence[Quantity]) -> list[Labelled]:
+def by_attack(section: Section, quantities: Sequence[Quantity], attacks: Sequence[str]) -> list[Labelled]:
     """One line a condition, attack and model."""
     return [
         ((condition, attack, model.target, model.defense), [measure(section, model, attack, condition, quantity) for quantity in quantities])
         for condition in section.conditions
-        for attack in section.attacks
+        for attack in attacks
         for model in section.models
     ]
 
 
-def across_attacks(section: Section, quantity: Quantity) -> list[Labelled]:
+def across_attacks(section: Section, quantity: Quantity, attacks: Sequence[str]) -> list[Labelled]:
     """One line a condition and model, one entry an attack."""
     return [
-        ((condition, model.target, model.defense), [measure(section, model, attack, condition, quantity) for attack in section.attacks])
+        ((condition, model.target, model.defense), [measure(section, model, attack, condition, quantity) for attack in attacks])
         for condition in section.conditions
         for model in section.models
     ]

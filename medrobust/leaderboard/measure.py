@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from medrobust.leaderboard.section import Model, Section
-from medrobust.leaderboard.tables import Entry, Validity, with_best
+from medrobust.leaderboard.tables import UNMEASURED, Entry, Validity, with_best
 from medrobust.stats import Interval, Sample, clustered_rate, mean, paired_difference
 from medrobust.stats.bootstrap import Floats
 
@@ -49,7 +49,7 @@ def measure(section: Section, model: Model, attack: str, condition: str, quantit
     frame = section.frame(model, attack, condition, quantity.metric, quantity.label)
     owed = sum(record.cases for record in records) if quantity.per_case else len(records) * section.owed(condition, quantity.metric, quantity.label)
     if frame.empty:
-        return Measured(Entry(expected=owed, note="not measured", validity=Validity("missing", ("not measured",))))
+        return Measured(Entry(expected=owed, note=UNMEASURED, validity=Validity("missing", (UNMEASURED,))))
     values = frame["value"].to_numpy(dtype=float)
     sample = Sample.of(quantity.of(values) if quantity.of else values, frame["patient"].to_numpy(dtype=str))
     return Measured(entry(quantity.estimator(sample), owed, validity), sample)

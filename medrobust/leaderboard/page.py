@@ -46,8 +46,10 @@ class Missing:
 class Page:
     """A whole leaderboard.
 
-    missing: cells that are not done. invalid: cells that are, and are not to be believed. total: how many cells were planned.
-    environments: what the numbers were made with, one mapping a machine. digests: cells and what they are.
+    missing: cells that are not done. invalid: cells that are, and are not to be believed.
+    total: how many cells were planned.
+    attacks: name and configuration of every attack. environments: what the numbers were made with, one mapping a machine.
+    digests: cells and what they are.
     """
 
     suite: str
@@ -55,6 +57,7 @@ class Page:
     total: int
     missing: tuple[Missing, ...]
     invalid: tuple[Missing, ...]
+    attacks: tuple[tuple[str, str], ...]
     environments: tuple[tuple[tuple[str, str], ...], ...]
     digests: tuple[tuple[str, str], ...]
 
@@ -67,6 +70,7 @@ def page(evidence: Evidence) -> Page:
         total=len(evidence.records),
         missing=tuple(Missing(_name(r), r.status, r.error) for r in evidence.records if not r.measured),
         invalid=tuple(Missing(_name(r), r.level, "; ".join(r.reasons)) for r in evidence.records if r.measured and r.level == "invalid"),
+        attacks=tuple(dict.fromkeys((r.attack, r.config) for r in evidence.records if r.config and r.source is None)),
         environments=tuple(dict.fromkeys(tuple(r.environment.items()) for r in evidence.records if r.environment)),
         digests=tuple((record.digest, _name(record)) for record in evidence.records),
     )
@@ -75,7 +79,8 @@ def page(evidence: Evidence) -> Page:
 def _chapter(section: Section) -> Chapter:
     parts: list[Table | Figure] = [part for build in TRACKS.get(section.track, (generic.means,)) for part in build(section)]
     if section.track in PAPERS:
-        parts += [table for table in paper_tables(PAPERS[section.track], section) if any(entry.cases for line in table.lines for entry in line.entries)]
+        beside = paper_tables(PAPERS[section.track], section)
+        parts += [table for table in beside if any(entry.cases for line in table.lines for entry in line.entries)]
     cases = max((record.cases for record in section.records), default=0)
     return Chapter(section.track, section.data, section.split, section.data_label, section.rows["patient"].nunique(), cases, tuple(parts))
 

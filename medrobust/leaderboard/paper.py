@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -88,7 +89,8 @@ def _transfer(section: Section, printed: Mapping[str, Any], about: str) -> Table
         for one in printed["transfer"]:
             source, model = (_model(section, printed, one[end]) for end in ("found on", "replayed on"))
             names = printed["attacks"][one["attack"]]
-            replay = next((r.attack for r in section.records if (r.condition, Model(r.target, r.defense)) == (condition, model) and _from(section, r.source, source, names)), "")
+            here = [record for record in section.records if (record.condition, record.target, record.defense) == (condition, *model)]
+            replay = next((record.attack for record in here if _from(section, record.source, source, names)), "")
             ours = measure(section, model, replay, condition, RATE).entry
             lines.append(Line((condition, one["found on"], one["replayed on"]), (Entry(one["rate"] / 100, validity=QUIET), ours)))
     caption = f"Attack rate of features found on one model and replayed on another. The paper names no acceleration. {about}"
@@ -137,8 +139,6 @@ def _model(section: Section, printed: Mapping[str, Any], name: str) -> Model:
 
 
 def _both(*columns: Column) -> tuple[Column, ...]:
-    from dataclasses import replace
-
     return tuple(replace(column, name=f"{column.name}, {who}") for column in columns for who in ("paper", "ours"))
 
 

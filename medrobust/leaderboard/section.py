@@ -44,8 +44,23 @@ class Section:
 
     @cached_property
     def attacks(self) -> tuple[str, ...]:
-        """Attacks made on the target itself: neither clean images nor replays."""
-        return tuple(dict.fromkeys(record.attack for record in self.records if record.attack != "none" and record.source is None))
+        """Attacks made on the target itself: neither clean images, nor replays, nor controls."""
+        return self._own(control=False)
+
+    @cached_property
+    def controls(self) -> tuple[str, ...]:
+        """Attacks that add nothing: what loss is ordinary."""
+        return self._own(control=True)
+
+    def _own(self, control: bool) -> tuple[str, ...]:
+        own = [record for record in self.records if record.attack != "none" and record.source is None]
+        return tuple(dict.fromkeys(record.attack for record in own if record.control is control))
+
+    @cached_property
+    def defended(self) -> tuple[tuple[Model, Model], ...]:
+        """Every plain model with each defended one of the same target."""
+        pairs = [(Model(model.target, "none"), model) for model in self.models if model.defense != "none"]
+        return tuple(pair for pair in pairs if pair[0] in self.models)
 
     @cached_property
     def by_digest(self) -> dict[str, Record]:
@@ -59,14 +74,20 @@ class Section:
         return found
 
     @cached_property
-    def _groups(self) -> dict[tuple[str, str, str], pd.DataFrame]:
-        return {(str(a), str(b), str(c)): frame for (a, b, c), frame in self.rows.groupby(["cell", "metric", "label"], sort=False)}
+    def _groups(self) -> dict[tuple[str, str], list[tuple[str, pd.DataFrame]]]:
+        """Rows by (cell, metric), with their labels."""
+        by = ["cell", "metric", "label"]
+        found: dict[tuple[str, str], list[tuple[str, pd.DataFrame]]] = {}
+        for _, frame in self.rows.groupby(by, sort=False):
+            cell, metric, label = (str(frame[name].iloc[0]) for name in by)
+            found.setdefault((cell, metric), []).append((label, frame))
+        return found
 
     @cached_property
     def _owed(self) -> dict[tuple[str, str, str], int]:
         """Cases that any cell of a condition has a value for, by (condition, metric, label)."""
-        groups = self.rows.groupby(["condition", "metric", "label"], sort=False)["case"].nunique()
-        return {(str(a), str(b), str(c)): int(n) for (a, b, c), n in groups.items()}
+        groups = self.rows.groupby(["condition", "metric", "label"], sort=False)["case"].nunique().reset_index()
+        return {(str(a), str(b), str(c)): int(n) for a, b, c, n in groups.itertuples(index=False)}
 
     def cells(self, model: Model, attack: str, condition: str) -> list[Record]:
         """One a seed; empty where the plan has none."""
@@ -76,16 +97,12 @@ class Section:
         """Rows of one metric, every label of it where `label` is None."""
         import pandas as pd
 
-        cells = {record.digest for record in self.cells(model, attack, condition)}
-        frames = [
-            frame
-            for (cell, name, tag), frame in self._groups.items()
-            if cell in cells and name == metric and (label is None or tag == label)
-        ]
+        held = [group for record in self.cells(model, attack, condition) for group in self._groups.get((record.digest, metric), ())]
+        frames = [frame for tag, frame in held if label is None or tag == label]
         return pd.concat(frames) if frames else self.rows.iloc[:0]
 
     def labels(self, metric: str) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(label for _, name, label in self._groups if name == metric))
+        return tuple(dict.fromkeys(label for _, name, label in self._owed if name == metric))
 
     def owed(self, condition: str, metric: str, label: str | None = "") -> int:
         """How many values a metric has in a condition where no case misses one."""

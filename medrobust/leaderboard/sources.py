@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from medrobust.leaderboard.evidence import COLUMNS, Evidence, Record, evidence
 if TYPE_CHECKING:
     import pandas as pd
 
+    from medrobust.cell import Configured
     from medrobust.store import CellFolder
 
 CELLS = "cells.json"
@@ -58,6 +59,8 @@ def _record(folder: CellFolder) -> Record:
         attack=cell.columns["attack"],
         cases=cell.cases,
         source=cell.source,
+        config=_config(cell.attack),
+        control=bool(cell.attack and cell.attack.options.get("control")),
         status=state.status,
         level=str(verdict.get("level", "ok" if state.status != "invalid" else "invalid")),
         reasons=tuple(f"{finding['id']}: {finding['message']}" for finding in findings),
@@ -65,6 +68,11 @@ def _record(folder: CellFolder) -> Record:
         cost={name: float(f"{machine[name]:.6g}") for name in COSTS if name in machine},
         environment=_words(machine),
     )
+
+
+def _config(attack: Configured | None) -> str:
+    """Such as `fnaf-random(redraw_mask=True, trials=11)`."""
+    return f"{attack.name}({', '.join(f'{name}={value}' for name, value in sorted(attack.options.items()))})" if attack else ""
 
 
 def _words(machine: Mapping[str, Any]) -> dict[str, str]:
@@ -78,15 +86,16 @@ def committed(folder: Path) -> Evidence:
     content = read_json(folder / CELLS)
     try:
         machines = content["environments"]
-        records = [
-            Record(**{**cell, "reasons": tuple(cell["reasons"]), "environment": machines[cell["environment"]] if cell["environment"] is not None else {}})
-            for cell in content["cells"]
-        ]
+        records = [Record(**{**cell, "reasons": tuple(cell["reasons"]), "environment": _machine(machines, cell)}) for cell in content["cells"]]
         suite = str(content["suite"])
     except (KeyError, TypeError, IndexError) as error:
         msg = f"{folder / CELLS}: {type(error).__name__} {error}; expected what `commit` of this version writes"
         raise StoreError(msg) from error
     return evidence(suite, _rows(folder), records)
+
+
+def _machine(machines: Sequence[Mapping[str, str]], cell: Mapping[str, Any]) -> Mapping[str, str]:
+    return {} if cell["environment"] is None else machines[cell["environment"]]
 
 
 def _rows(folder: Path) -> pd.DataFrame:
@@ -118,11 +127,12 @@ def commit(run: Path, folder: Path) -> None:
         for record in found.records
     ]
     text = json.dumps({"suite": found.suite, "environments": machines, "cells": cells}, indent=1, ensure_ascii=False, allow_nan=False)
-    rows = found.rows[list(COLUMNS)].sort_values(["condition", "target", "defense", "attack", "seed", "metric", "label", "patient", "case"], kind="stable")
-    table = rows.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode()
+    order = ["data", "split", "condition", "target", "defense", "attack", "seed", "metric", "label", "patient", "case"]
+    table = found.rows[list(COLUMNS)].sort_values(order, kind="stable")
+    content = table.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode()
     packed = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=packed, mtime=0) as stream:
-        stream.write(table)
+        stream.write(content)
     with replacing(folder / ROWS[0]) as temporary:
         temporary.write_bytes(packed.getvalue())
     write_text(folder / CELLS, text + "\n")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+UNMEASURED = "not measured"
 LEVELS = ("ok", "info", "warn", "invalid")
 
 
@@ -77,7 +78,7 @@ class Line:
     @property
     def partial(self) -> bool:
         """Some of its numbers are missing, others are not."""
-        return len({entry.estimate is None for entry in self.entries}) == 2
+        return len({entry.estimate is None for entry in self.entries if entry.note != UNMEASURED}) == 2
 
 
 @dataclass(frozen=True)

@@ -112,14 +112,12 @@ def rows_of(plan: Plan, one: Record) -> pd.DataFrame:
 
 
 def synthetic(plan: Plan | None = None, changes: dict[str, dict[str, object]] | None = None) -> Evidence:
-    """Evidence of the plan; `changes` sets fields of records by a part of their names, such as {"8x recon-unet none fnaf-random": {"level": "warn"}}."""
+    """Evidence of the plan; `changes` sets fields of records, such as {"8x recon-unet none fnaf-random": {"level": "warn"}}."""
     plan = plan or Plan()
     made = []
     for one in records(plan):
         name = f"{one.condition} {one.target} {one.defense} {one.attack}"
-        for part, fields in (changes or {}).items():
-            one = replace(one, **fields) if part == name else one
-        made.append(one)
+        made.append(replace(one, **(changes or {}).get(name, {})))
     frames = [rows_of(plan, one) for one in made]
     whole = pd.concat(frames, ignore_index=True)[list(COLUMNS)]
     return evidence("recon-fnaf@01234567", whole, made)

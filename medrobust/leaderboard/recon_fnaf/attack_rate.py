@@ -16,14 +16,20 @@ def attack_rate(section: Section) -> list[Table]:
         return []
     rates = [Column(attack, "", "%", 100, 1, better=False) for attack in section.attacks]
     losses = [Column(attack, "sigma^2", "10⁻³ σ²", 1000, 3, better=False) for attack in section.attacks]
-    grid = across_attacks(section, RATE)
+    losses += [Column(control, "sigma^2", "10⁻³ σ²", 1000, 3) for control in section.controls]
+    grid = across_attacks(section, RATE, section.attacks)
     if len(section.attacks) > 1:
         rates.append(Column("worst case", "", "%", 100, 1, better=False))
         grid = [(labels, [*row, worst_case(section, Model(*labels[1:]), labels[0], [one.entry for one in row])]) for labels, row in grid]
-    share, level = lines(grid, rates, 1), lines(across_attacks(section, LOSS), losses, 1)
+    if section.controls:
+        rates += [Column(control, "", "%", 100, 1) for control in section.controls]
+        controls = across_attacks(section, RATE, section.controls)
+        grid = [(labels, [*row, *others]) for (labels, row), (_, others) in zip(grid, controls, strict=True)]
+    share, level = lines(grid, rates, 1), lines(across_attacks(section, LOSS, (*section.attacks, *section.controls)), losses, 1)
     if not any_number(share):
         return []
-    several = "Worst case: a case counts as hit where any attack of its line hits it. " if len(rates) > len(losses) else ""
+    several = "Worst case: a case counts as hit where any attack of its line hits it. " if len(section.attacks) > 1 else ""
+    several += f"{', '.join(section.controls)}: control without a feature, where every hit is a false one. " if section.controls else ""
     caption = (
         f"Share of cases in which a real feature of about ten pixels is lost (adversarial loss of at least {HIT:g} σ²). Lower is better. "
         f"{several}{INTERVALS} {BOLD}"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from medrobust.leaderboard.layout import any_number
+from medrobust.leaderboard.layout import MODEL_HEADS, any_number
 from medrobust.leaderboard.measure import Measured, Quantity, entry, measure
 from medrobust.leaderboard.recon_fnaf.rule import RATE
 from medrobust.leaderboard.section import Model, Section
@@ -29,24 +29,26 @@ Contrast = Callable[[Sample, Sample], Interval]
 
 def defense(section: Section) -> list[Table]:
     """Attack rate plain / defended, and clean quality defended against plain; nothing without such a pair of models."""
-    pairs = [(Model(target, "none"), Model(target, name)) for target, name in section.models if name != "none" and Model(target, "none") in section.models]
-    rates, quality = [], []
+    rates: list[Line] = []
+    quality: list[Line] = []
     for condition in section.conditions:
-        for plain, defended in pairs:
+        for plain, defended in section.defended:
             for attack in section.attacks:
                 first, second = (measure(section, model, attack, condition, RATE) for model in (plain, defended))
-                entries = (first.entry, second.entry, _times(first, second), contrast(first, second, paired_difference))
-                rates.append(Line((condition, *defended, attack), entries))
+                both = (_times(first, second), contrast(first, second, paired_difference))
+                rates.append(Line((condition, *defended, attack), (first.entry, second.entry, *both)))
             quality.append(Line((condition, *defended), _quality(section, plain, defended, condition)))
     tables = []
     if any_number(rates):
-        caption = "Attack rate of the plain model over that of the defended one, and their difference. 95 % intervals paired by patient; an open end is infinite."
-        heads = ("condition", "target", "defense", "attack")
+        caption = (
+            "Attack rate of the plain model over that of the defended one, and their difference. 95 % intervals paired by patient; where the "
+            "defended rate is zero, the low end is that of the plain rate over the high end of the defended one."
+        )
+        heads = (*MODEL_HEADS, "attack")
         tables.append(Table("defense", "What the defense gains", caption, section.data_label, heads, RATES, tuple(rates)))
     if any_number(quality):
         caption = "Clean quality of the defended model against the plain one: what the defense costs. 95 % intervals paired by patient."
-        heads = ("condition", "target", "defense")
-        tables.append(Table("defense-cost", "What the defense costs", caption, section.data_label, heads, QUALITY, tuple(quality)))
+        tables.append(Table("defense-cost", "What the defense costs", caption, section.data_label, MODEL_HEADS, QUALITY, tuple(quality)))
     return tables
 
 

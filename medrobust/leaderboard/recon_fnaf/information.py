@@ -19,14 +19,14 @@ COLUMNS = (Column("information loss", "sigma^2", "10⁻⁴ σ²", 1e4, 2), Colum
 def information(section: Section) -> list[Table | Figure]:
     """Acceptance of the features found, then information loss against adversarial loss."""
     columns = tuple(Column(attack, "", "%", 100, 2) for attack in section.attacks)
-    found = lines(across_attacks(section, ACCEPTED), columns, 1)
+    found = lines(across_attacks(section, ACCEPTED, section.attacks), columns, 1)
     if not any_number(found):
         return []
     caption = (
         f"Accepted: the zero-filled images with and without the feature differ by an MSE of at least {INFORMATION:g} σ², so the measured data "
         f"do show it and the model could keep it. {INTERVALS}"
     )
-    labelled = by_attack(section, [PRESERVED])
+    labelled = by_attack(section, [PRESERVED], section.attacks)
     both = [(labels, [*row, correlation(section, Model(*labels[2:]), labels[1], labels[0])]) for labels, row in labelled]
     title = "Information loss against adversarial loss"
     note = (
@@ -62,7 +62,8 @@ def correlation(section: Section, model: Model, attack: str, condition: str) -> 
         return Measured(entry(Interval(nothing, nothing, nothing, len(names), len(first)), len(first), validity))
     x, y = np.log10(first), np.log10(second)
     x, y = x - x.mean(), y - y.mean()
-    totals = np.stack([np.bincount(index, weights=w, minlength=len(names)) for w in (np.ones_like(x), x, y, x * x, y * y, x * y)], axis=1)
+    parts = (np.ones_like(x), x, y, x * x, y * y, x * y)
+    totals = np.stack([np.bincount(index, weights=part, minlength=len(names)) for part in parts], axis=1).astype(np.float64)
     resampled = resample(totals, pearson)
     low, high = expanded(resampled) if np.isfinite(resampled.estimate) else (nothing, nothing)
     low, high = max(low, -1.0), min(high, 1.0)
@@ -87,6 +88,9 @@ def scatter(section: Section, title: str) -> Figure:
                     first, second, _ = pairs(section, model, attack, condition)
                     parts.append((attack, tuple(zip(first.tolist(), second.tolist(), strict=True))))
             drawn.append(Cloud(f"{model}, {condition}", tuple(parts)))
-    words = "Information loss of each found feature against its adversarial loss, both logarithmic; dashed lines are the thresholds of acceptance and of a hit."
+    words = (
+        "Information loss of each found feature against its adversarial loss, both logarithmic; "
+        "dashed lines are the thresholds of acceptance and of a hit."
+    )
     axes = ("information loss (σ²)", "adversarial loss (σ²)")
     return clouds("information-figure", title, words, section.data_label, tuple(drawn), axes, (INFORMATION, HIT))

@@ -10,7 +10,7 @@ from medrobust.leaderboard.recon_fnaf.defense import contrast
 from medrobust.leaderboard.recon_fnaf.rule import BOLD, CONTRAST, INTERVALS, KEPT, LESION
 from medrobust.leaderboard.section import Model, Section
 from medrobust.leaderboard.tables import Column, Entry, Line, Table
-from medrobust.stats import Interval, Sample, paired_difference, wilson
+from medrobust.stats import Sample, paired_difference, wilson
 
 COLUMNS = (
     Column("kept", "", "%", 100, 1, better=True),
@@ -29,10 +29,7 @@ PAIRED = (
 
 def lesions(section: Section) -> list[Table]:
     """Kept rate of every model, then pairs of plain and defended models lesion by lesion."""
-    labelled = [
-        (labels, [kept, Measured(_wilson(kept)), contrast_])
-        for labels, (kept, contrast_) in ((labels, (row[0], row[1])) for labels, row in by_model(section, "none", [LESION, CONTRAST]))
-    ]
+    labelled = [(labels, [kept, Measured(_wilson(kept)), retained]) for labels, (kept, retained) in by_model(section, "none", [LESION, CONTRAST])]
     found = lines(labelled, COLUMNS, 1)
     if not any_number(found):
         return []
@@ -41,10 +38,16 @@ def lesions(section: Section) -> list[Table]:
         f"lesions for independent. {INTERVALS} {BOLD}"
     )
     tables = [Table("lesions", "Lesion preservation", caption, section.data_label, MODEL_HEADS, COLUMNS, found)]
-    pairs = [(Model(target, "none"), Model(target, name)) for target, name in section.models if name != "none" and Model(target, "none") in section.models]
-    paired = tuple(Line((condition, *defended), _paired(section, plain, defended, condition)) for condition in section.conditions for plain, defended in pairs)
+    paired = tuple(
+        Line((condition, *defended), _paired(section, plain, defended, condition))
+        for condition in section.conditions
+        for plain, defended in section.defended
+    )
     if any_number(paired):
-        note = "The same lesions under the plain and the defended model. Saved: lost by the plain one alone; lost: by the defended one alone. McNemar's exact test takes lesions for independent; the interval of the difference is clustered by patient."
+        note = (
+            "The same lesions under the plain and the defended model. Saved: lost by the plain one alone; lost: by the defended one alone. "
+            "McNemar's exact test takes lesions for independent; the interval of the difference is clustered by patient."
+        )
         tables.append(Table("lesions-paired", "Lesions, plain against defended", note, section.data_label, MODEL_HEADS, PAIRED, paired))
     return tables
 
@@ -67,8 +70,8 @@ def _paired(section: Section, plain: Model, defended: Model, condition: str) -> 
     before, after = both["value_x"] >= KEPT, both["value_y"] >= KEPT
     saved, lost = int((~before & after).sum()), int((before & ~after).sum())
     patients = both["patient"].to_numpy(dtype=str)
-    shared = [Measured(first.entry, Sample.of(after, patients)), Measured(second.entry, Sample.of(before, patients))]
-    difference = contrast(*shared, paired_difference)
+    kept_after, kept_before = (Measured(first.entry, Sample.of(kept, patients)) for kept in (after, before))
+    difference = contrast(kept_after, kept_before, paired_difference)
     counts = [replace(difference, estimate=value, low=None, high=None) for value in (float(saved), float(lost), _mcnemar(saved, lost))]
     return first.entry, second.entry, difference, *counts
 

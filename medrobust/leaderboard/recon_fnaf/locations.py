@@ -28,29 +28,31 @@ def _inside(label: str) -> Quantity:
 def locations(section: Section) -> list[Table | Figure]:
     """A heat map of every model, attack and condition, and mean place in a table."""
     quantities = [Quantity("feature-location", "row"), Quantity("feature-location", "column"), _inside("row"), _inside("column")]
-    found = lines(by_attack(section, quantities), COLUMNS, 2)
+    found = lines(by_attack(section, quantities, section.attacks), COLUMNS, 2)
     if not any_number(found):
         return []
     drawn = tuple(
-        one
-        for condition in section.conditions
-        for attack in section.attacks
-        for model in section.models
-        if (one := heat(section, model, attack, condition)) is not None
+        heat(section, model, attack, condition) for condition in section.conditions for attack in section.attacks for model in section.models
     )
     caption = f"Mean centre of the features found, and share of them inside rows and columns {BOX[0]} to {BOX[1]}. {INTERVALS}"
     table = Table("locations", "Feature locations", caption, section.data_label, ATTACK_HEADS, COLUMNS, found, 2, fold=True)
     size = (BOX[1] - BOX[0]) // BINS
-    words = f"How many features were centred in each square of {size} x {size} pixels of rows and columns {BOX[0]} to {BOX[1]}; stronger is more, each map scaled to its own maximum, row {BOX[0]} on top."
-    return [maps("locations-figure", "Where features were found", words, section.data_label, drawn, BOX), table] if drawn else [table]
+    words = (
+        f"How many features were centred in each square of {size} x {size} pixels of rows and columns {BOX[0]} to {BOX[1]}; "
+        f"stronger is more, each map scaled to its own maximum, row {BOX[0]} on top."
+    )
+    if not any(one.counts for one in drawn):
+        return [table]
+    return [maps("locations-figure", "Where features were found", words, section.data_label, drawn, BOX, min(len(section.models), 6)), table]
 
 
-def heat(section: Section, model: Model, attack: str, condition: str) -> Map | None:
-    """Counts in the box, (BINS, BINS); None where there is nothing inside it or the cell is invalid."""
+def heat(section: Section, model: Model, attack: str, condition: str) -> Map:
+    """Counts in the box, (BINS, BINS); empty where there is nothing inside it or the cell is invalid."""
+    title = f"{model}, {attack}, {condition}"
     if section.validity(section.cells(model, attack, condition)).level in {"missing", "invalid"}:
-        return None
+        return Map(title, ())
     keys = ["cell", "case"]
     rows, columns = (section.frame(model, attack, condition, "feature-location", label)[[*keys, "value"]] for label in ("row", "column"))
     both = rows.merge(columns, on=keys)
     counts, _, _ = np.histogram2d(both["value_x"], both["value_y"], bins=BINS, range=(BOX, BOX))
-    return Map(f"{model}, {attack}, {condition}", tuple(tuple(int(n) for n in row) for row in counts)) if counts.any() else None
+    return Map(title, tuple(tuple(int(n) for n in row) for row in counts) if counts.any() else ())

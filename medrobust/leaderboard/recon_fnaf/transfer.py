@@ -35,9 +35,7 @@ def transfer(section: Section) -> list[Table]:
     return [Table("transfer", "Transfer", caption, section.data_label, heads, columns, found, 2)]
 
 
-def _one(
-    section: Section, condition: str, attack: str, source: Model, model: Model, replays: dict[tuple[str, str, Model, Model], str]
-) -> Measured:
+def _one(section: Section, condition: str, attack: str, source: Model, model: Model, replays: dict[tuple[str, str, Model, Model], str]) -> Measured:
     if source == model:
         return measure(section, model, attack, condition, RATE)
     name = replays.get((condition, attack, source, model))

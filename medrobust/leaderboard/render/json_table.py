@@ -22,6 +22,7 @@ def page_plain(page: Page) -> dict[str, Any]:
         "cells": page.total,
         "missing": [asdict(one) for one in page.missing],
         "invalid": [asdict(one) for one in page.invalid],
+        "attacks": [{"name": name, "config": config} for name, config in page.attacks],
         "environments": [dict(one) for one in page.environments],
         "digests": dict(page.digests),
         "chapters": [

@@ -24,7 +24,7 @@ SPECIAL = {
     "[": "{[}",
     "≥": r"$\geq$",
     "∞": r"$\infty$",
-    "σ": r"$\sigma$",
+    "\N{GREEK SMALL LETTER SIGMA}": r"$\sigma$",
     "²": r"$^2$",
     "⁻³": r"$^{-3}$",
     "⁻⁴": r"$^{-4}$",
@@ -66,7 +66,8 @@ def table_text(table: Table) -> str:
 def _cells(line: Line, columns: tuple[Column, ...], known: tuple[str, ...]) -> list[str]:
     numbers = [_number(entry, column, known) for entry, column in zip(line.entries, columns, strict=True)]
     noted = marks(line.validity, known)
-    return [*map(escaped, line.labels), *numbers, counts(line), line.validity.level + (", partial" if line.partial else "") + (f" ({noted})" if noted else "")]
+    state = line.validity.level + (", partial" if line.partial else "") + (f" ({noted})" if noted else "")
+    return [*map(escaped, line.labels), *numbers, counts(line), state]
 
 
 def _number(entry: Entry, column: Column, known: tuple[str, ...]) -> str:

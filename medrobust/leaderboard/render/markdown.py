@@ -18,7 +18,8 @@ def markdown_text(page: Page) -> str:
         blocks += [table_text(table) for table in chapter.tables]
     for title, cells in (("Cells without numbers", page.missing), ("Cells that are not to be believed", page.invalid)):
         if cells:
-            blocks.append(f"## {title}\n\n" + "\n".join(f"- {escaped(one.name)}: {escaped(one.status)} {escaped(one.reason)}".rstrip() for one in cells))
+            listed = [f"- {escaped(one.name)}: {escaped(one.status)} {escaped(one.reason)}".rstrip() for one in cells]
+            blocks.append("\n".join([f"## {title}\n", *listed]))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -36,7 +37,8 @@ def table_text(table: Table) -> str:
 def _cells(line: Line, columns: tuple[Column, ...], known: tuple[str, ...]) -> list[str]:
     numbers = [_number(entry, column, known) for entry, column in zip(line.entries, columns, strict=True)]
     noted = marks(line.validity, known)
-    return [*map(escaped, line.labels), *numbers, counts(line), line.validity.level + (", partial" if line.partial else "") + (f" ({noted})" if noted else "")]
+    state = line.validity.level + (", partial" if line.partial else "") + (f" ({noted})" if noted else "")
+    return [*map(escaped, line.labels), *numbers, counts(line), state]
 
 
 def _number(entry: Entry, column: Column, known: tuple[str, ...]) -> str:
