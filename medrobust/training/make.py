@@ -17,7 +17,7 @@ from torch import nn
 from medrobust import registry
 from medrobust.errors import MedrobustError
 from medrobust.targets import weights, zoo
-from medrobust.targets.card import Card
+from medrobust.targets.card import WEIGHTS, Card
 from medrobust.training.figures import measure
 from medrobust.training.loop import Report, Schedule, train
 from medrobust.training.recipe import Recipe, recipe
@@ -70,8 +70,8 @@ class Maker:
 
             yield line
             return
-        loss_column = TextColumn("loss {task.fields[loss]:.4f}")
-        with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), loss_column, TimeRemainingColumn(), console=console) as bar:
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}")
+        with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
             task = bar.add_task(self.name, total=self.schedule.steps, loss=float("nan"))
             yield lambda step, loss: bar.update(task, completed=step, loss=loss)
 
@@ -80,7 +80,7 @@ class Maker:
         chosen = self.recipe
         if chosen.start and not (checkpoints / "checkpoint.safetensors").exists():
             if start:
-                weights.fill(self.network, weights.read(start / chosen.start / zoo.WEIGHTS), str(start))
+                weights.fill(self.network, weights.read(start / chosen.start / WEIGHTS), str(start))
             else:
                 weights.fill(self.network, modules_of(zoo.load(chosen.start)).state_dict(), chosen.start)
         target = self._target(self.network)
@@ -110,7 +110,7 @@ class Maker:
             },
         }
         zoo.save(folder, fields, self.network)
-        weights.fill(self.network, weights.read(folder / zoo.WEIGHTS), str(folder))
+        weights.fill(self.network, weights.read(folder / WEIGHTS), str(folder))
         self.network.requires_grad_(False).eval()
         figures = measure(self._target(self.network), data, device=self.device)
         return zoo.save(folder, {**fields, "figures": {name: round(value, 6) for name, value in figures.items()}}, self.network)
