@@ -1,0 +1,39 @@
+# medrobust: `make demo` from a fresh clone ends with a table and the path of a page.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+TORCH_OPTIONS ?=# such as --index-url URL of CPU wheels, on a Linux machine without a GPU
+
+.PHONY: install demo test lint perf docs clean
+.DEFAULT_GOAL := install
+
+install: $(VENV)/installed
+
+# torch first and pinned: later commands find it there and take no other build of it.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet torch -c constraints.txt $(TORCH_OPTIONS)
+	$(BIN)/pip install --quiet -e '.[cluster,test,dev]' -c constraints.txt
+	touch $@
+
+demo: install
+	$(BIN)/medrobust run recon-fnaf-demo
+
+test: install
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -ra --durations=15 $(TESTS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+perf: install
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/perf --benchmark-enable --benchmark-only -s
+
+# Everything that is made from the code or from committed rows; CI fails where it differs from what is committed.
+docs: install
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache

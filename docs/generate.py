@@ -1,0 +1,86 @@
+"""Everything that is made from the code or from committed rows: leaderboards, docs/cli.md and the tables in README.md."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"(<!-- tables: begin -->\n).*?(<!-- tables: end -->)", re.DOTALL)
+SHOWN = ("attack-rate", "clean")
+"""Tables that README.md shows; the page has them all."""
+
+
+def main() -> None:
+    """Write every generated file, and say which."""
+    os.chdir(ROOT)
+    folders = sorted(path.parent for path in Path("leaderboards").glob("*/cells.json"))
+    written = [page(folder) for folder in folders]
+    readme = Path("README.md")
+    readme.write_text(BLOCK.sub(lambda found: found[1] + tables(folders) + found[2], readme.read_text(encoding="utf-8")), encoding="utf-8")
+    reference = Path("docs/cli.md")
+    reference.write_text(cli(), encoding="utf-8")
+    for path in (*written, readme, reference):
+        print(path)
+
+
+def page(folder: Path) -> Path:
+    from medrobust.leaderboard import build
+
+    return build([folder])
+
+
+def tables(folders: list[Path]) -> str:
+    """The chief tables of every committed leaderboard."""
+    from medrobust.leaderboard.build import assemble
+    from medrobust.leaderboard.render.markdown import escaped, table_text
+
+    blocks = []
+    for folder in folders:
+        for chapter in assemble([folder]).chapters:
+            shown = [table_text(table) for table in chapter.tables if table.name in SHOWN]
+            size = f"{chapter.patients} patients, {chapter.cases} cases of split {escaped(chapter.split)}"
+            blocks += [f"{escaped(chapter.track)} on {escaped(chapter.data_label)}: {size}. Every table: `{folder}/leaderboard.md`.", *shown]
+    return "\n" + "\n\n".join(blocks or ["No result is committed yet."]) + "\n\n"
+
+
+def cli() -> str:
+    """The help of every command."""
+    blocks = ["# The command line", "Made by `make docs` from each command's `--help`."]
+    for words in commands():
+        blocks.append(f"## medrobust {' '.join(words)}".rstrip())
+        blocks.append(f"```text\n{spoken([*words, '--help'])}\n```")
+    return "\n\n".join(blocks) + "\n"
+
+
+def commands() -> Iterator[list[str]]:
+    """The program itself, every verb, and every sub-verb of a group."""
+    from medrobust.cli.app import VERBS, load
+
+    yield []
+    for name, verb in VERBS.items():
+        yield [name]
+        if verb.group:
+            for command in load(name, verb).app.registered_commands:
+                yield [name, command.name or command.callback.__name__.rstrip("_")]
+
+
+def spoken(words: list[str]) -> str:
+    """What a command prints."""
+    from medrobust.cli.app import call
+
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        code = call(words)
+    if code:
+        msg = f"medrobust {' '.join(words)} exits with {code}"
+        raise SystemExit(msg)
+    return "\n".join(line.rstrip() for line in out.getvalue().strip().splitlines())
+
+
+if __name__ == "__main__":
+    main()
