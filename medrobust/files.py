@@ -55,7 +55,13 @@ def write_new_json(path: Path, value: Any) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-            path.hardlink_to(temporary)
+            try:
+                path.hardlink_to(temporary)
+            except FileExistsError:
+                raise
+            except OSError:  # a file system without hard links
+                if not path.exists():
+                    temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -13,7 +13,7 @@ from medrobust import registry
 from medrobust.cell import Configured
 from medrobust.errors import MedrobustError, SpecError
 from medrobust.options import configure
-from medrobust.spec import NONE, AttackEntry, ConditionEntry, Entry, Spec, TargetEntry, at, read
+from medrobust.spec import NONE, AttackEntry, ConditionEntry, Entry, Spec, TargetEntry, at, in_order, read
 from medrobust.strict_yaml import Document, Place
 from medrobust.targets import zoo
 from medrobust.types import Attack, Data
@@ -110,7 +110,7 @@ def resolve(name: str, limit: int | None = None) -> Resolved:
     conditions = [_condition(spec, label, entry, reader) for label, entry in spec.conditions.items()]
     _cross_checks(spec, targets, conditions, reader)
     if reader.mistakes:
-        raise SpecError("\n".join(reader.mistakes))
+        raise SpecError(in_order(reader.mistakes))
     absolute = tuple(entry.model_copy(update={"weights": entry.weights and str((folder / entry.weights).resolve())}) for entry in spec.targets)
     spec = spec.model_copy(update={"limit": limit or spec.limit, "targets": absolute})
     whole = tuple(condition for condition in conditions if condition)
@@ -142,10 +142,12 @@ def _target(entry: TargetEntry, where: str, folder: Path) -> ChosenTarget:
 def _condition(spec: Spec, label: str, entry: ConditionEntry, reader: Reader) -> Condition | None:
     data = dataset = budget = None
     with reader.noting():
-        where = reader.where("conditions", label, "data") if entry.data else reader.where("data")
+        overridden = entry.data and spec.data.name in registry.available("data")
+        where = reader.where("conditions", label, "data") if overridden else reader.where("data")
         data, dataset = configure("data", spec.data.name, {**spec.data.options, **entry.data}, where)
     if spec.budget:
-        place = ("conditions", label, "budget") if entry.budget else ("budget",)
+        overridden = entry.budget and spec.budget.name in registry.available("budgets")
+        place = ("conditions", label, "budget") if overridden else ("budget",)
         with reader.noting():
             budget, _ = configure("budgets", spec.budget.name, {**spec.budget.options, **entry.budget}, reader.where(*place), spec.budget.shown)
     elif entry.budget:

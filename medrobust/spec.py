@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -131,12 +132,19 @@ def read(name: str) -> tuple[Spec, Document, str]:
     try:
         return Spec.model_validate_json(json.dumps(document.content, default=str)), document, shown
     except ValidationError as error:
-        raise SpecError("\n".join(_line(mistake, document, shown) for mistake in error.errors())) from error
+        raise SpecError(in_order([_line(mistake, document, shown) for mistake in error.errors()])) from error
 
 
 def at(document: Document, shown: str, place: Place) -> str:
     """The beginning of an error line, such as `spec.yaml:12: targets[0].name`."""
     return f"{shown}:{document.line(place)}: {dotted(place)}"
+
+
+def in_order(mistakes: list[str]) -> str:
+    """One error text, mistakes in the order of their line numbers."""
+    numbers = [re.search(r":(\d+): ", mistake) for mistake in mistakes]
+    order = sorted(range(len(mistakes)), key=lambda index: int(match[1]) if (match := numbers[index]) else 0)
+    return "\n".join(mistakes[index] for index in order)
 
 
 def _line(mistake: Any, document: Document, shown: str) -> str:

@@ -28,8 +28,8 @@ class Document:
 
 def parse(text: str, name: str) -> Document:
     """The one document in `text`; `name` is what errors call it. Raises SpecError, one line a mistake."""
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             msg = f"{name}: found an empty file, expected a spec"
@@ -49,8 +49,6 @@ def parse(text: str, name: str) -> Document:
     except RecursionError as error:
         msg = f"{name}: found an alias that holds itself, expected plain data"
         raise SpecError(msg) from error
-    finally:
-        loader.dispose()
 
 
 def dotted(place: Place) -> str:

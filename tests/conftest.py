@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from medrobust.cli.run import prepare
+from medrobust.plan import plan
+from medrobust.store import Run
+
 TINY = Path(__file__).parent / "tiny"
 
 SPEC = """\
@@ -51,3 +55,13 @@ def write_spec(tiny: Path, tmp_path: Path) -> Callable[..., str]:
         return str(path)
 
     return write
+
+
+@pytest.fixture
+def make_run(write_spec: Callable[..., str], tmp_path: Path) -> Callable[..., Run]:
+    """Plans the tiny spec with some text replaced, and makes its run directory; nothing is computed."""
+
+    def make(*replacements: tuple[str, str], out: str = "runs") -> Run:
+        return prepare(plan(write_spec(*replacements)), tmp_path / out)
+
+    return make

@@ -1,4 +1,4 @@
-"""`medrobust validate`: is a spec good, down to every option?"""
+"""`medrobust validate`: check a spec down to every option."""
 
 from __future__ import annotations
 

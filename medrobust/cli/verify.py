@@ -1,4 +1,4 @@
-"""`medrobust verify`: is a run what was computed?"""
+"""`medrobust verify`: check that a run is what was computed."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import ClassVar
 
@@ -40,7 +41,8 @@ class TinyData:
         return digest(["tiny", self.size, self.keep, self.patients, self.scale])
 
     def cases(self, split: str) -> Sequence[Case]:
-        return [Case(f"{split}{patient}#{index}", f"patient {patient}", f"{split}{patient}") for patient in range(self.patients) for index in range(3)]
+        slices = product(range(self.patients), range(3))
+        return [Case(f"{split}{patient}#{index}", f"patient {patient}", f"{split}{patient}") for patient, index in slices]
 
     def load(self, cases: Sequence[Case]) -> Batch:
         if self.log:

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from medrobust.cell import Cell
+from medrobust.judge import CHECKS, Evidence, judge
+from medrobust.plan import plan
+from medrobust.store import MARKER
+from medrobust.types import Row
+
+PATIENTS = frozenset(f"patient {index}" for index in range(12))
+
+
+@pytest.fixture
+def cells(write_spec: Callable[..., str]) -> dict[str, Cell]:
+    return {cell.columns["attack"]: cell for cell in plan(write_spec()).cells if cell.columns["target"] == "unet"}
+
+
+def row(cell: Cell, case: str, metric: str, value: float, label: str = "") -> Row:
+    names = {"target": "t", "defense": "none", "attack": "a", "condition": cell.condition, "seed": 0, "unit": ""}
+    return Row(track="t", data="d", split="test", patient="p", case=case, metric=metric, label=label, value=value, **names)  # type: ignore[typeddict-item]
+
+
+@pytest.fixture
+def attacked(cells: dict[str, Cell]) -> Evidence:
+    cell = cells["tiny-search"]
+    rows = [row(cell, case, MARKER, 1.0) for case in ("a", "b")]
+    rows += [row(cell, case, "loss", 2.0) for case in ("a", "b")]
+    rows += [row(cell, case, "loss", value, label) for case in ("a", "b") for label, value in (("q=1", 1.0), ("q=11", 2.0))]
+    rows += [row(cell, case, "information", 3e-4) for case in ("a", "b")]
+    return Evidence(cell, rows, patients=PATIENTS, trained_on=frozenset({"another"}))
+
+
+@pytest.fixture
+def clean(cells: dict[str, Cell]) -> Evidence:
+    cell = cells["none"]
+    return Evidence(cell, [row(cell, "a", "ssim", 0.7), row(cell, "b", "ssim", 0.8)], patients=PATIENTS, figures={"ssim@half": 0.752})
+
+
+def found(evidence: Evidence) -> list[tuple[str, str, str]]:
+    return [(finding["id"], finding["level"], finding["message"]) for finding in judge(evidence).findings]
+
+
+def test_a_good_cell_passes_every_check_that_applies(attacked: Evidence, clean: Evidence) -> None:
+    assert (judge(attacked).level, judge(attacked).checked) == ("ok", ("V11", "V13", "V14", "V18", "V19", "V20"))
+    assert (judge(clean).level, judge(clean).checked) == ("ok", ("V14", "V16", "V20"))
+
+
+def test_v11_finds_an_attack_that_had_a_better_query(attacked: Evidence) -> None:
+    worse = replace(attacked, rows=[*attacked.rows, row(attacked.cell, "b", "loss", 2.5, "q=44")])
+    assert found(worse) == [("V11", "invalid", "1 case (b) had a query that was better than what was returned, by up to 0.5")]
+
+
+def test_v11_allows_rounding(attacked: Evidence) -> None:
+    assert not found(replace(attacked, rows=[*attacked.rows, row(attacked.cell, "b", "loss", 2.00001, "q=44")]))
+
+
+def test_v13_names_the_cases_that_left_the_budget_and_how(attacked: Evidence) -> None:
+    rows = [replace_value(each, 0.0) if each["metric"] == MARKER and each["case"] == "a" else each for each in attacked.rows]
+    outside = replace(attacked, rows=rows, violations={"a": "found 3, allowed 2"})
+    assert found(outside) == [("V13", "invalid", "1 case (a) left the budget: found 3, allowed 2")]
+
+
+def replace_value(old: Row, value: float) -> Row:
+    return Row(**{**old, "value": value})  # type: ignore[typeddict-item]
+
+
+def test_v13_warns_of_images_below_zero(attacked: Evidence) -> None:
+    assert [finding[:2] for finding in found(replace(attacked, lowest=-0.1))] == [("V13", "warn")]
+
+
+def test_v14_finds_training_mode_and_dependence_on_the_batch(attacked: Evidence) -> None:
+    assert [finding[:2] for finding in found(replace(attacked, training_mode=True))] == [("V14", "invalid")]
+    assert [finding[:2] for finding in found(replace(attacked, dependence=1e-2))] == [("V14", "invalid")]
+
+
+def test_v16_finds_a_clean_score_that_the_card_does_not_declare(clean: Evidence) -> None:
+    assert found(replace(clean, figures={"ssim@half": 0.8, "ssim@8x": 0.1})) == [("V16", "warn", "ssim@half is 0.75, the card declares 0.8")]
+    assert "V16" not in judge(replace(clean, figures={"ssim@8x": 0.1})).checked
+
+
+def test_v18_finds_patients_that_were_trained_on(attacked: Evidence) -> None:
+    assert found(replace(attacked, trained_on=PATIENTS))[0][:2] == ("V18", "invalid")
+    assert "V18" not in judge(replace(attacked, trained_on=None)).checked
+
+
+def test_v19_warns_where_information_is_lost(attacked: Evidence) -> None:
+    rows = [replace_value(each, 5e-5) if each["metric"] == "information" and each["case"] == "a" else each for each in attacked.rows]
+    assert found(replace(attacked, rows=rows)) == [("V19", "warn", "information is preserved in 50.0% of cases, expected at least 99%")]
+
+
+def test_v20_warns_of_few_patients(attacked: Evidence) -> None:
+    assert found(replace(attacked, patients=frozenset({"one"}))) == [("V20", "warn", "1 patients; at least 12 are needed to rank")]
+
+
+def test_the_worst_finding_is_the_verdict(attacked: Evidence) -> None:
+    both = replace(attacked, patients=frozenset(), training_mode=True)
+    assert judge(both).level == "invalid"
+    assert judge(both).plain()["level"] == "invalid"
+
+
+def test_every_check_has_a_level_and_a_sentence() -> None:
+    assert all(check.level in ("info", "warn", "invalid") and check.find.__doc__ for check in CHECKS)
