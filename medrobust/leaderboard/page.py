@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from medrobust.leaderboard import generic, recon_fnaf
@@ -64,23 +64,37 @@ class Page:
 
 def page(evidence: Evidence) -> Page:
     """The leaderboard of all evidence; a track without tables of its own gets the mean of every metric."""
+    return _page(evidence, [_chapter(section, _parts(section)) for section in sections(evidence)])
+
+
+def paper_page(paper: str, evidence: Evidence) -> Page:
+    """A paper's tables alone, beside every data set of the evidence; cells that are not there are said not to have been run."""
+    return _page(evidence, [_chapter(section, paper_tables(paper, section)) for section in sections(evidence)])
+
+
+def _page(evidence: Evidence, chapters: Sequence[Chapter]) -> Page:
+    records = evidence.records
     return Page(
         suite=evidence.suite,
-        chapters=tuple(_chapter(section) for section in sections(evidence)),
-        total=len(evidence.records),
-        missing=tuple(Missing(_name(r), r.status, r.error) for r in evidence.records if not r.measured),
-        invalid=tuple(Missing(_name(r), r.level, "; ".join(r.reasons)) for r in evidence.records if r.measured and r.level == "invalid"),
-        attacks=tuple(dict.fromkeys((r.attack, r.config) for r in evidence.records if r.config and r.source is None)),
-        environments=tuple(dict.fromkeys(tuple(r.environment.items()) for r in evidence.records if r.environment)),
-        digests=tuple((record.digest, _name(record)) for record in evidence.records),
+        chapters=tuple(chapters),
+        total=len(records),
+        missing=tuple(Missing(_name(r), r.status, r.error) for r in records if not r.measured),
+        invalid=tuple(Missing(_name(r), r.level, "; ".join(r.reasons)) for r in records if r.measured and r.level == "invalid"),
+        attacks=tuple(dict.fromkeys((r.attack, r.config) for r in records if r.config and r.source is None)),
+        environments=tuple(dict.fromkeys(tuple(r.environment.items()) for r in records if r.environment)),
+        digests=tuple((record.digest, _name(record)) for record in records),
     )
 
 
-def _chapter(section: Section) -> Chapter:
+def _parts(section: Section) -> list[Table | Figure]:
     parts: list[Table | Figure] = [part for build in TRACKS.get(section.track, (generic.means,)) for part in build(section)]
     if section.track in PAPERS:
         beside = paper_tables(PAPERS[section.track], section)
         parts += [table for table in beside if any(entry.cases for line in table.lines for entry in line.entries)]
+    return parts
+
+
+def _chapter(section: Section, parts: Sequence[Table | Figure]) -> Chapter:
     cases = max((record.cases for record in section.records), default=0)
     return Chapter(section.track, section.data, section.split, section.data_label, section.rows["patient"].nunique(), cases, tuple(parts))
 

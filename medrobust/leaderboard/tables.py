@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+MISSING = "missing"
+PRINTED = "as printed"
 UNMEASURED = "not measured"
 LEVELS = ("ok", "info", "warn", "invalid")
 
@@ -14,7 +16,7 @@ LEVELS = ("ok", "info", "warn", "invalid")
 class Validity:
     """Whether a number is to be believed.
 
-    level: ok, info, warn, invalid, or `missing` where there is none. reasons: one line each.
+    level: ok, info, warn, invalid; `missing` where there is no number, `as printed` where it is a paper's. reasons: one line each.
     """
 
     level: str = "ok"
@@ -117,10 +119,10 @@ class Figure:
 
 
 def worst(validities: Sequence[Validity]) -> Validity:
-    """The worst level, every reason once; missing entries say nothing about the others."""
-    present = [validity for validity in validities if validity.level != "missing"]
+    """The worst level, every reason once; missing entries and printed ones say nothing about the others."""
+    present = [validity for validity in validities if validity.level not in (MISSING, PRINTED)]
     if not present:
-        return Validity("missing") if validities else Validity()
+        return Validity(MISSING) if validities else Validity()
     level = max((validity.level for validity in present), key=lambda level: LEVELS.index(level) if level in LEVELS else len(LEVELS))
     return Validity(level, tuple(dict.fromkeys(reason for validity in present for reason in validity.reasons)))
 

@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections.abc import Sequence
 
-from medrobust.leaderboard.tables import Column, Entry, Line, Table, Validity
+from medrobust.leaderboard.tables import MISSING, Column, Entry, Line, Table, Validity
 
 
 def visible(text: str) -> str:
@@ -57,12 +57,18 @@ def notes(table: Table) -> tuple[str, ...]:
 
 def remarks(validity: Validity) -> tuple[str, ...]:
     """Reasons that need a note: of a missing entry only a failure, the rest its text says already."""
-    return tuple(reason for reason in validity.reasons if validity.level != "missing" or reason.startswith("failed"))
+    return tuple(reason for reason in validity.reasons if validity.level != MISSING or reason.startswith("failed"))
 
 
 def marks(validity: Validity, known: Sequence[str]) -> str:
     """Numbers of the notes, such as `1, 3`."""
     return ", ".join(str(known.index(reason) + 1) for reason in remarks(validity))
+
+
+def state(line: Line, known: Sequence[str]) -> str:
+    """Validity of a line in words, such as `warn, partial (2)`."""
+    noted = marks(line.validity, known)
+    return line.validity.level + (", partial" if line.partial else "") + (f" ({noted})" if noted else "")
 
 
 def counts(line: Line) -> str:

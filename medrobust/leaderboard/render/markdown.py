@@ -6,7 +6,7 @@ import re
 
 from medrobust.leaderboard.page import Page
 from medrobust.leaderboard.tables import Column, Entry, Line, Table
-from medrobust.leaderboard.text import counts, head, marks, notes, visible, whole
+from medrobust.leaderboard.text import counts, head, marks, notes, state, visible, whole
 
 
 def markdown_text(page: Page) -> str:
@@ -36,9 +36,7 @@ def table_text(table: Table) -> str:
 
 def _cells(line: Line, columns: tuple[Column, ...], known: tuple[str, ...]) -> list[str]:
     numbers = [_number(entry, column, known) for entry, column in zip(line.entries, columns, strict=True)]
-    noted = marks(line.validity, known)
-    state = line.validity.level + (", partial" if line.partial else "") + (f" ({noted})" if noted else "")
-    return [*map(escaped, line.labels), *numbers, counts(line), state]
+    return [*map(escaped, line.labels), *numbers, counts(line), state(line, known)]
 
 
 def _number(entry: Entry, column: Column, known: tuple[str, ...]) -> str:
