@@ -40,8 +40,8 @@ def command(
         console.print(f"interrupted; `medrobust train {name}` continues from {checkpoints / name}")
         raise typer.Exit(130) from None
     console.print(f"trained in {time.perf_counter() - began:.0f} s; measuring on the test split")
+    shipped = maker.shipped_figures()
     card = maker.save(out / name)
     for figure, value in card.figures.items():
-        shipped = maker.shipped_figures().get(figure)
-        console.print(f"  {figure:10s} {value:.4f}" + (f"   shipped {shipped:.4f}" if shipped is not None else ""))
+        console.print(f"  {figure:10s} {value:.4f}" + (f"   shipped {shipped[figure]:.4f}" if figure in shipped else ""))
     console.print(f"{out / name}")
