@@ -33,3 +33,11 @@ class CellError(MedrobustError):
     """A cell that could not be computed."""
 
     exit_code = CELLS_FAILED
+
+
+class WorkerDiedError(CellError):
+    """A cell whose worker died again and again."""
+
+
+class ExecutorError(CellError):
+    """An executor that cannot go on; what is on disk stays."""

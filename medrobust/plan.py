@@ -151,7 +151,7 @@ def _check_lock(name: str, resolved: Resolved, cells: Sequence[Cell], limit: int
 
 
 def shard(cells: Sequence[Cell], index: int, count: int) -> list[Cell]:
-    """The cells of shard `index` (from 1) of `count`; a transfer goes with its source."""
-    roots = [cell.digest for cell in cells if not cell.source]
+    """The cells of shard `index` (from 1) of `count`, dealt out in the order of their digests; a transfer goes with its source."""
+    roots = sorted(cell.digest for cell in cells if not cell.source)
     mine = {digest for position, digest in enumerate(roots) if position % count == index - 1}
     return [cell for cell in cells if (cell.source or cell.digest) in mine]

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field, replace
 
 from medrobust import executors
-from medrobust.errors import StoreError
+from medrobust.errors import ExecutorError, StoreError, WorkerDiedError
 from medrobust.run import HELD, compute
 from medrobust.store import FINISHED, CellFolder, Run
 
@@ -76,7 +76,7 @@ class Schedule:
             statuses = []
             for digest, folder in list(left.items()):
                 if digest not in flying.values() and self._ready(folder, left):
-                    future = executor.submit(compute, self.run.path, digest, self.crew.device, self.crew.batch)
+                    future = executor.submit(compute, self.run.path.absolute(), digest, self.crew.device, self.crew.batch)
                     if future.done():
                         statuses.append(self._land(digest, future, left))
                     else:
@@ -84,7 +84,7 @@ class Schedule:
             if flying:
                 landed, _ = wait(flying, return_when=FIRST_COMPLETED)
                 statuses += [self._land(flying.pop(future), future, left) for future in landed]
-            if set(statuses) == {HELD}:
+            if left and set(statuses) <= {HELD}:
                 time.sleep(PAUSE)
 
     def _ready(self, folder: CellFolder, left: dict[str, CellFolder]) -> bool:
@@ -109,11 +109,11 @@ class Schedule:
         folder = left[digest]
         try:
             status = future.result()
-        except (BrokenExecutor, StoreError):
+        except (BrokenExecutor, ExecutorError, StoreError):
             raise
         except Exception as error:  # the executor lost the call, not the cell's plugins
-            text = " ".join(str(error).split())
-            folder.write(replace(folder.state(), status="failed", error=f"worker: {type(error).__name__}: {text}"))
+            text = str(error) if isinstance(error, WorkerDiedError) else f"worker: {type(error).__name__}: {' '.join(str(error).split())}"
+            folder.write(replace(folder.state(), status="failed", error=text))
             status = "failed"
         if status != HELD:
             self._settle(folder, status, left)
@@ -125,10 +125,11 @@ class Schedule:
         self.watch(folder, status)
 
     def _bury(self, left: dict[str, CellFolder]) -> None:
-        """A worker died: count it against the cells that were running; those that keep dying are given up."""
+        """The executor broke: count it against the cells that were running, else against all; those that keep breaking it are given up."""
+        running = {digest for digest, folder in left.items() if folder.state().status == "running"} or set(left)
         for digest, folder in list(left.items()):
             state = folder.state()
-            if state.status == "running":
+            if digest in running:
                 self.deaths[digest] += 1
             if self.deaths[digest] >= DEATHS:
                 error = f"worker died {DEATHS} times on this cell; out of memory?"

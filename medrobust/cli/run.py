@@ -17,6 +17,7 @@ from rich.text import Text
 
 from medrobust import store
 from medrobust.cell import Cell
+from medrobust.cli.app import INTERRUPTED
 from medrobust.errors import CELLS_FAILED, VALIDITY, SpecError
 from medrobust.plan import Plan, plan, shard
 from medrobust.progress import STYLES, Display
@@ -37,7 +38,8 @@ def command(
 ) -> None:
     """Compute every cell of SPEC that is not on disk. The same command again resumes."""
     part = parse_shard(shard)
-    check_device(device)
+    if executor != "dask" and not scheduler:
+        check_device(device)
     planned = plan(spec, limit)
     run = prepare(planned, out)
     folders = [run.cell(cell.digest) for cell in select(planned, part)]
@@ -48,8 +50,8 @@ def command(
             statuses = Schedule(run, crew, display.watch).execute([folder.digest for folder in folders])
     except KeyboardInterrupt:
         done = sum(folder.state().status in store.FINISHED for folder in folders)
-        print(f"{done} of {len(folders)} cells are done; to go on: {shlex.join(['medrobust', *sys.argv[1:]])}", file=sys.stderr)  # noqa: T201
-        raise
+        print(f"interrupted: {done} of {len(folders)} cells are done; to go on: {shlex.join(['medrobust', *sys.argv[1:]])}", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(INTERRUPTED) from None
     finish(run, folders, statuses, console, whole=part is None)
 
 

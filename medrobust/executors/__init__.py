@@ -26,5 +26,3 @@ def create(name: str, workers: int, scheduler: str | None = None) -> Executor:
     module = importlib.import_module(EXECUTORS[name])
     executor: Executor = module.create(workers, scheduler)
     return executor
-
-
