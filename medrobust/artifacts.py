@@ -1,14 +1,15 @@
 """The attacked images of a cell as HDF5: differences from the clean ones, exact, with a digest a case.
 
 While a cell runs, each batch is a file of its own under artifacts/parts, so that a killed process tears nothing;
-`collect` joins them into artifacts/attacked.h5.
+`collect` joins them, compressed and in memory, into artifacts/attacked.h5.
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -26,10 +27,24 @@ NAME = "attacked.h5"
 
 def save_attacked(folder: Path, batch: Batch, attacked: Attacked) -> None:
     """Keep a batch of a cell's folder: image (float64 difference, exact for float32), region, truth where given, context."""
-    path = folder / "artifacts" / "parts" / f"{digest([case.case for case in batch.cases])}.h5"
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with in_memory() as file:
         for index, case in enumerate(batch.cases):
             _write_case(file.create_group(key(case)), case, batch, attacked, index)
+        write(folder / "artifacts" / "parts" / f"{digest([case.case for case in batch.cases])}.h5", file)
+
+
+@contextmanager
+def in_memory() -> Iterator[h5py.File]:
+    """A new HDF5 file that never touches the disk: the library crashes the process where the disk is full."""
+    with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
+        yield file
+
+
+def write(path: Path, file: h5py.File) -> None:
+    """The file's image on disk, whole or not at all."""
+    file.flush()
+    with replacing(path) as temporary:
+        temporary.write_bytes(file.id.get_file_image())
 
 
 def key(case: Case) -> str:
@@ -79,9 +94,9 @@ def collect(folder: Path, cases: Sequence[Case]) -> str:
     """Join the parts into artifacts/attacked.h5; returns the digest over all cases, in the order of their names."""
     parts = folder / "artifacts" / "parts"
     digests: dict[str, str] = {}
-    with replacing(folder / "artifacts" / NAME) as temporary, h5py.File(temporary, "w") as file:
+    with in_memory() as file:
         for path in sorted(parts.glob("*.h5")):
-            with h5py.File(path, "r") as part:
+            with store_errors(path), h5py.File(path, "r") as part:
                 for name in part:
                     if name not in digests:
                         part.copy(name, file)
@@ -92,6 +107,7 @@ def collect(folder: Path, cases: Sequence[Case]) -> str:
             raise StoreError(msg)
         total = digest([digests[name] for name in sorted(digests)])
         file.attrs["digest"] = total
+        write(folder / "artifacts" / NAME, file)
     shutil.rmtree(parts)
     return total
 

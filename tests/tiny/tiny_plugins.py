@@ -75,7 +75,7 @@ class TinyBudget:
 
 @dataclass(frozen=True)
 class Search:
-    """Keep the worst of `draws` random changes; `pause` seconds a batch; `die` kills the process once that file exists."""
+    """Keep the worst of `draws` random changes; `pause` seconds a batch; `die` is a file that says after how many batches to die."""
 
     threat: ClassVar[str] = "black-box"
     draws: int = 3
@@ -94,8 +94,11 @@ class Search:
     def __call__(self, target: Target, batch: Batch, budget: TinyBudget, rng: CaseRandom) -> Attacked:
         time.sleep(self.pause)
         if self.die and Path(self.die).exists():
-            Path(self.die).unlink()
-            os.kill(os.getpid(), 9)
+            left = int(Path(self.die).read_text())
+            if not left:
+                Path(self.die).unlink()
+                os.kill(os.getpid(), 9)
+            Path(self.die).write_text(str(left - 1))
         best, highest, trace = batch.image, torch.full((len(batch),), -1.0), []
         for _ in range(self.draws):
             image = batch.image + rng.uniform(0, budget.radius, *batch.image.shape[1:])
@@ -133,6 +136,39 @@ class Raises:
             msg = "no such luck\non two lines"
             raise ValueError(msg)
         return Attacked(batch.image)
+
+
+@dataclass(frozen=True)
+class Interrupts:
+    """Ctrl-C on the case `case`."""
+
+    threat: ClassVar[str] = "black-box"
+    case: str = "test1#1"
+
+    def __call__(self, target: Target, batch: Batch, budget: Budget, rng: CaseRandom) -> Attacked:
+        if any(case.case == self.case for case in batch.cases):
+            raise KeyboardInterrupt
+        return Attacked(batch.image)
+
+
+@dataclass(frozen=True)
+class Returns:
+    """Something that the contract rules out."""
+
+    threat: ClassVar[str] = "black-box"
+    what: str = "shape"
+
+    def __call__(self, target: Target, batch: Batch, budget: Budget, rng: CaseRandom) -> Attacked:
+        image, mask = batch.image, batch.context["mask"]
+        return {
+            "shape": Attacked(image[:, :, 1:]),
+            "type": Attacked(image.double()),
+            "nan": Attacked(image / 0 * 0),
+            "region": Attacked(image, region=image),
+            "truth": Attacked(image, truth=image[:1]),
+            "context": Attacked(image, context={"masc": mask}),
+            "trace": Attacked(image, trace={"loss": torch.zeros(len(batch))}),
+        }[self.what]
 
 
 @dataclass(frozen=True)
