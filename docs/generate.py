@@ -11,8 +11,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"(<!-- tables: begin -->\n).*?(<!-- tables: end -->)", re.DOTALL)
-SHOWN = ("attack-rate", "clean")
-"""Tables that README.md shows; the page has them all."""
 
 
 def main() -> None:
@@ -36,13 +34,14 @@ def page(folder: Path) -> Path:
 
 def tables(folders: list[Path]) -> str:
     """The chief tables of every committed leaderboard."""
+    from medrobust.cli.leaderboard import HEADLINES
     from medrobust.leaderboard.build import assemble
     from medrobust.leaderboard.render.markdown import escaped, table_text
 
     blocks = []
     for folder in folders:
         for chapter in assemble([folder]).chapters:
-            shown = [table_text(table) for table in chapter.tables if table.name in SHOWN]
+            shown = [table_text(table) for table in chapter.tables if table.name in HEADLINES]
             size = f"{chapter.patients} patients, {chapter.cases} cases of split {escaped(chapter.split)}"
             blocks += [f"{escaped(chapter.track)} on {escaped(chapter.data_label)}: {size}. Every table: `{folder}/leaderboard.md`.", *shown]
     return "\n" + "\n\n".join(blocks or ["No result is committed yet."]) + "\n\n"
