@@ -16,6 +16,7 @@ BLOCK = re.compile(r"(<!-- tables: begin -->\n).*?(<!-- tables: end -->)", re.DO
 def main() -> None:
     """Write every generated file, and say which."""
     os.chdir(ROOT)
+    os.environ["COLUMNS"] = "80"  # help is wrapped alike on every terminal
     folders = sorted(path.parent for path in Path("leaderboards").glob("*/cells.json"))
     written = [page(folder) for folder in folders]
     readme = Path("README.md")
