@@ -46,7 +46,7 @@ class Cell:
     cases: how many; `cases_digest` is the digest of their names in order, `limit` how the spec cut them.
     zoo: the target is a zoo model, rather than an architecture with options and weights.
     source: digest of the cell whose stored images it replays on its own target; None where it attacks itself.
-    store: keep the attacked images; changes no number, so it is no part of identity.
+    swept: the options of `data` that its condition sets. store: keep the attacked images. Both change no number.
     """
 
     track: str
@@ -68,6 +68,7 @@ class Cell:
     columns: Mapping[str, str]
     zoo: bool = False
     source: str | None = None
+    swept: tuple[str, ...] = ()
     store: bool = False
 
     @property
@@ -104,4 +105,4 @@ class Cell:
         single = {name: Configured.of(fields[name]) if fields[name] else None for name in ("defense", "attack", "budget")}
         metrics = tuple(Configured.of(metric) for metric in fields["metrics"])
         data, target = Configured.of(fields["data"]), Configured.of(fields["target"])
-        return cls(**{**fields, **single, "data": data, "target": target, "metrics": metrics})
+        return cls(**{**fields, **single, "data": data, "target": target, "metrics": metrics, "swept": tuple(fields["swept"])})

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from medrobust import registry
 from medrobust.assemble import Bench
 from medrobust.cell import Cell
 from medrobust.guard import modules
 from medrobust.judge import Evidence
 from medrobust.store import CellFolder
 from medrobust.targets import zoo
+from medrobust.targets.card import Card
+from medrobust.types import Data
+
+
+@runtime_checkable
+class NamesPatients(Protocol):
+    """A data set that names a split's patients without making or reading its files."""
+
+    def patients_of(self, split: str) -> Sequence[str]: ...
 
 
 def gather(folder: CellFolder, bench: Bench, dependence: float) -> Evidence:
@@ -16,7 +29,7 @@ def gather(folder: CellFolder, bench: Bench, dependence: float) -> Evidence:
     dependence: relative difference between a case predicted alone and in a batch.
     """
     cell, state = folder.cell, folder.state()
-    same_data = cell.zoo and zoo.card(cell.target.name).training.get("data") == cell.data.name
+    card = zoo.card(cell.target.name) if cell.zoo else None
     return Evidence(
         cell=cell,
         rows=folder.rows(),
@@ -25,12 +38,23 @@ def gather(folder: CellFolder, bench: Bench, dependence: float) -> Evidence:
         training_mode=any(network.training for network in modules(bench.target)),
         lowest=state.lowest,
         patients=frozenset(case.patient for case in bench.cases),
-        trained_on=_trained_on(cell, bench) if same_data else None,
-        figures=zoo.card(cell.target.name).figures if same_data and cell.limit is None and not cell.defense else {},
+        trained_on=trained_on(card, cell, bench.data),
+        figures=card.figures if card and figures_apply(card, cell) else {},
     )
 
 
-def _trained_on(cell: Cell, bench: Bench) -> frozenset[str]:
-    """Patients of the split that the card says was trained on."""
-    split = str(zoo.card(cell.target.name).training.get("split", "train"))
-    return frozenset(case.patient for case in bench.data.cases(split))
+def trained_on(card: Card | None, cell: Cell, data: Data) -> frozenset[str] | None:
+    """Patients of the split that the card names, where it names these data; None where it does not."""
+    if card is None or card.training.get("data") != cell.data.name:
+        return None
+    split = str(card.training.get("split", "train"))
+    return frozenset(data.patients_of(split) if isinstance(data, NamesPatients) else [case.patient for case in data.cases(split)])
+
+
+def figures_apply(card: Card, cell: Cell) -> bool:
+    """True where the card's figures were measured on these very cases: the same data but for what the condition sweeps."""
+    if card.training.get("data") != cell.data.name or cell.limit is not None or cell.defense:
+        return False
+    options = {name: value for name, value in cell.data.options.items() if name not in cell.swept}
+    unswept: Data = registry.build("data", cell.data.name, options)
+    return card.training.get("data_digest") in (unswept.digest, cell.data_digest)

@@ -94,6 +94,7 @@ def _direct(resolved: Resolved) -> Iterator[tuple[Cell, ChosenAttack]]:
                 metrics=resolved.attacked_metrics if attack.configured else resolved.clean_metrics,
                 columns=columns,
                 zoo=chosen.in_zoo,
+                swept=tuple(spec.conditions[condition.name].data),
                 store=attack.store,
             )
             yield cell, attack

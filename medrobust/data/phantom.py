@@ -75,6 +75,10 @@ class MRIPhantom:
         """Every slice of a split; makes its files on first use."""
         return self._files(split).cases(split)
 
+    def patients_of(self, split: str) -> list[str]:
+        """The subjects of a split, named without making its files."""
+        return [f"phantom_{split}_{index:04d}" for index in range(getattr(self, split))]
+
     def load(self, cases: Sequence[Case]) -> Batch:
         """The named slices, read from the files."""
         return self._files(cases[0].group.split("_")[1]).load(cases)
@@ -141,9 +145,8 @@ class MRIPhantom:
         with (folder / f"{split}.csv").open("w", newline="", encoding="utf-8") as table:
             boxes = csv.writer(table, lineterminator="\n")
             boxes.writerow(["file", "slice", "study_level", "x", "y", "width", "height", "label"])
-            for index in range(getattr(self, split)):
+            for index, stem in enumerate(self.patients_of(split)):
                 subject = self._subject(split, index)
-                stem = f"phantom_{split}_{index:04d}"
                 path = folder / split / f"{stem}.h5"
                 kspace = fft2c(torch.from_numpy(subject.image)).numpy()
                 pixel = FIELD_OF_VIEW / self.size
