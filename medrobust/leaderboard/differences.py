@@ -12,12 +12,12 @@ from medrobust.errors import StoreError
 from medrobust.leaderboard.evidence import Evidence, evidence
 from medrobust.leaderboard.sources import load
 from medrobust.stats import Sample, mean
+from medrobust.store import MARKER
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CASE = ["patient", "case", "metric", "label"]
-INTERNAL = "within-budget"
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _cell(name: str, first: pd.DataFrame, second: pd.DataFrame, one: str, two: s
     found = []
     for (metric, label), rows in both.groupby(["metric", "label"], sort=True):
         shared = rows[rows["_merge"] == "both"]
-        if shared.empty or metric == INTERNAL or (re.fullmatch(r"q=\d+", str(label)) and not every_label):
+        if shared.empty or metric == MARKER or (re.fullmatch(r"q=\d+", str(label)) and not every_label):
             continue
         change = (shared["value_2"] - shared["value_1"]).to_numpy(float)
         interval = mean(Sample.of(change, shared["patient"].to_numpy(dtype=str)))

@@ -81,11 +81,11 @@ def ranked(measured: Sequence[Measured], better: bool | None) -> list[Entry]:
     """Entries of one column and group, marked where they are not measurably worse than the best.
 
     An entry competes if it is complete and not invalid. Not measurably worse: the paired 95 % interval of its difference
-    from the best, over the patients that both have, contains zero. Nothing is marked without a second competitor.
+    from the best, over the patients that both have, contains zero. Nothing is marked without a second competitor, or on one patient.
     """
     entries = [one.entry for one in measured]
     able = [i for i, one in enumerate(measured) if one.sample is not None and one.entry.complete and one.entry.validity.level != "invalid"]
-    if better is None or len(able) < 2:
+    if better is None or len(able) < 2 or max(entries[i].patients for i in able) < 2:
         return entries
     sign = 1.0 if better else -1.0
     top = max(able, key=lambda i: sign * (entries[i].estimate or 0.0))
@@ -96,7 +96,7 @@ def _level_with(top: Measured, other: Measured) -> bool:
     if top.sample is None or other.sample is None:
         return False
     difference = paired_difference(top.sample, other.sample)
-    return not (difference.low > 0 or difference.high < 0)
+    return difference.low <= 0 <= difference.high
 
 
 def flagged(found: Entry, reason: str) -> Entry:

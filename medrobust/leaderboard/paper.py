@@ -60,7 +60,7 @@ def _quality(section: Section, printed: Mapping[str, Any], data: str) -> Table:
 def _attack(section: Section, printed: Mapping[str, Any], data: str) -> list[Table]:
     """Rates and losses, which the paper prints in one table."""
     kinds = (
-        ("rate", "attack rate", "Share of cases with a loss of at least 0.001 σ²", 0, 0.01, RATE, ("", "%", 100.0, 1)),
+        ("rate", "attack rate", "Share of cases with a loss of at least 0.001 σ²", 0, 0.01, RATE, ("", "%", 100.0, 2)),
         ("loss", "mean loss", "Mean over cases of the highest adversarial loss", 1, 1.0, LOSS, ("sigma^2", "10⁻³ σ²", 1000.0, 3)),
     )
     tables = []

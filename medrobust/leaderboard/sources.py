@@ -109,7 +109,7 @@ def _rows(folder: Path) -> pd.DataFrame:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         types = {name: "int64" if name == "seed" else "float64" if name == "value" else "str" for name in COLUMNS}
-        return pd.read_csv(path, dtype=types, keep_default_na=False, float_precision="round_trip")
+        return pd.read_csv(path, dtype=types, keep_default_na=False)
     except (OSError, ValueError, EOFError) as error:
         msg = f"{path}: {' '.join(str(error).split())}; expected rows with the columns {', '.join(COLUMNS)}"
         raise StoreError(msg) from error

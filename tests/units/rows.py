@@ -43,7 +43,7 @@ def records(plan: Plan) -> list[Record]:
     for condition in plan.conditions:
         for target, defense in plan.models:
             found += [record(plan, condition, target, defense, attack) for attack in ("none", *plan.attacks)]
-        for source in [r for r in found if plan.transfer and r.condition == condition and r.attack == plan.attacks[0]]:
+        for source in [r for r in found if plan.transfer and r.condition == condition and r.attack in plan.attacks[:1]]:
             name = source.target if source.defense == "none" else f"{source.target}+{source.defense}"
             others = [model for model in plan.models if model != (source.target, source.defense)]
             found += [record(plan, condition, *model, f"{source.attack} from {name}", source.digest) for model in others]

@@ -7,7 +7,7 @@ from rich.measure import Measurement
 from rich.table import Table as Grid
 from rich.text import Text
 
-from medrobust.leaderboard.tables import Column, Entry, Line, Table, Validity
+from medrobust.leaderboard.tables import UNMEASURED, Column, Entry, Line, Table, Validity
 from medrobust.leaderboard.text import counts, estimate, head, interval, marks, notes, state, visible
 
 COLOURS = {"ok": "green", "info": "blue", "warn": "yellow", "invalid": "red"}
@@ -54,10 +54,11 @@ def long(table: Table, known: tuple[str, ...]) -> Grid:
     grid = _grid()
     grid.add_column(Text(visible(", ".join(table.heads))), overflow="fold")
     grid.add_column("what", overflow="fold")
-    grid.add_column("value", justify="right")
+    grid.add_column("value", justify="right", no_wrap=True)
     grid.add_column("validity")
     for line in table.lines:
-        for index, (entry, column) in enumerate(zip(line.entries, table.columns, strict=True)):
+        pairs = zip(line.entries, table.columns, strict=True)
+        for index, (entry, column) in enumerate((entry, column) for entry, column in pairs if entry.note != UNMEASURED):
             label = _joined(line) if index == 0 else Text("")
             grid.add_row(label, Text(visible(head(column))), _number(entry, column, known, " "), _validity(entry.validity, known))
     return grid
