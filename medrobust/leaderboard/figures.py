@@ -100,12 +100,12 @@ def _grid(panels: int, across: int, width: float, height: float) -> tuple[Drawin
 
 
 def _svg(drawing: Drawing) -> str:
-    """Without date, doctype and generator, so that equal numbers give equal bytes."""
+    """Without date, doctype and generator and to a hundredth of a point, so that equal numbers give equal bytes."""
     buffer = io.StringIO()
     drawing.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
-    text = re.sub(r"[ \t]+\n", "\n", text)
+    text = re.sub(r"(\d\.\d\d)\d+", r"\1", re.sub(r"[ \t]*\n[ \t]*", "\n", text))
     head = text.index(">") + 1
     return text[:head] + STYLE + text[head:]
 
@@ -168,15 +168,16 @@ def _decades(values: Sequence[float]) -> tuple[float, float]:
 def clouds(
     name: str, title: str, description: str, data: str, panels: tuple[Cloud, ...], axis_names: tuple[str, str], marks: tuple[float, float]
 ) -> Figure:
-    """Points on logarithmic axes; of a series longer than 400 every k-th is drawn, in the order of its cases."""
+    """Points on logarithmic axes; where a panel has more than 240, every k-th of each series is drawn, in the order of its cases."""
     panels = tuple(panel for panel in panels if any(points for _, points in panel.series))
     names = list(dict.fromkeys(series for panel in panels for series, _ in panel.series))
     with _style():
         drawing, axes = _grid(len(panels), 3, 3.3, 2.6)
         limits = [_decades([point[i] for panel in panels for _, points in panel.series for point in points] + [marks[i]]) for i in (0, 1)]
         for axis, panel in zip(axes, panels, strict=True):
+            step = math.ceil(sum(len(points) for _, points in panel.series) / 240)
             for series, points in panel.series:
-                few = points[:: max(1, math.ceil(len(points) / 400))]
+                few = points[::step]
                 index = names.index(series)
                 style = {"s": 9, "alpha": 0.65, "linewidths": 0, "color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
                 axis.scatter([x for x, _ in few], [y for _, y in few], label=visible(series), **style)
@@ -207,7 +208,8 @@ def maps(name: str, title: str, description: str, data: str, drawn: tuple[Map, .
                 axis.text(0.5, 0.5, "not measured", ha="center", va="center", transform=axis.transAxes, style="italic")
                 continue
             axis.imshow(one.counts, cmap=fade, vmin=0, extent=(box[0], box[1], box[1], box[0]))
-            axis.set(xticks=[box[0], sum(box) / 2, box[1]], yticks=[box[0], sum(box) / 2, box[1]])
+            ticks = [box[0], sum(box) / 2, box[1]] if one is drawn[0] else []
+            axis.set(xticks=ticks, yticks=ticks)
             axis.tick_params(labelsize=7)
             for spine in axis.spines.values():
                 spine.set_visible(True)

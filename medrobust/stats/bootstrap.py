@@ -111,11 +111,15 @@ def expanded(resampled: Resampled, level: float = LEVEL) -> tuple[float, float]:
 
     Source: Hesterberg 2015, doi:10.1080/00031305.2015.1089789, section 5.3: quantile Phi(-sqrt(n / (n - 1)) t).
     """
+    tail = _tail(len(resampled.jackknife), level)
+    return _quantiles(resampled.replicates, tail, 1 - tail)
+
+
+@lru_cache(maxsize=64)
+def _tail(n: int, level: float) -> float:
     from scipy import stats
 
-    n = len(resampled.jackknife)
-    tail = float(stats.norm.cdf(np.sqrt(n / (n - 1)) * stats.t.ppf((1 - level) / 2, n - 1)))
-    return _quantiles(resampled.replicates, tail, 1 - tail)
+    return float(stats.norm.cdf(np.sqrt(n / (n - 1)) * stats.t.ppf((1 - level) / 2, n - 1)))
 
 
 def bca(resampled: Resampled, level: float = LEVEL) -> tuple[float, float]:
