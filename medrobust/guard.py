@@ -64,12 +64,12 @@ class Guarded:
         tracked = image.requires_grad or any(tensor.requires_grad for tensor in batch.context.values())
         with_graph = self.threat == WHITE_BOX and torch.is_grad_enabled() and tracked
         with torch.inference_mode(not with_graph):
-            pieces = zip(image.split(self.micro_batch), sections(batch, self.micro_batch), strict=True)
+            pieces = zip(torch.split(image, self.micro_batch), sections(batch, self.micro_batch), strict=True)
             answers = [question(piece, section) for piece, section in pieces]
         self.passes.forward += len(image)
         answer = torch.cat(answers)
         if answer.requires_grad:
-            answer.register_hook(self._count_gradient)
+            answer.register_hook(self._count_gradient)  # type: ignore[no-untyped-call]
         return answer
 
     def _count_gradient(self, gradient: Tensor) -> None:

@@ -50,7 +50,7 @@ def compute(run: Path, digest: str, device: str = "cpu", batch: int | None = Non
             return state.status
         folder.write(replace(state, status="running", attempts=state.attempts + 1, error="", traceback=""))
         try:
-            with one_thread(device):
+            with exact(device):
                 return Loop.prepare(opened, folder, claim, device, batch or int(opened.lock["batch"])).run().status
         except ClaimLostError:
             return HELD
@@ -63,13 +63,14 @@ def compute(run: Path, digest: str, device: str = "cpu", batch: int | None = Non
 
 
 @contextmanager
-def one_thread(device: str) -> Iterator[None]:
-    """On a CPU one thread, so that rows are the same to the last bit for any number of workers; workers give the speed."""
+def exact(device: str) -> Iterator[None]:
+    """One CPU thread, or a GPU's deterministic float32, so that rows do not depend on how many workers there are; workers give the speed."""
     before = torch.get_num_threads()
     try:
         if torch.device(device).type == "cpu":
             torch.set_num_threads(1)
-        yield
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
     finally:
         torch.set_num_threads(before)
 
