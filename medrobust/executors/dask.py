@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from functools import partial
@@ -98,8 +99,20 @@ def create(workers: int, scheduler: str | None) -> Executor:  # noqa: ARG001 - o
         msg = f"--executor dask: needs the package '{error.name}', which is not installed: pip install 'medrobust[cluster]'"
         raise SpecError(msg) from error
     try:
-        return Cluster(Client(scheduler, timeout=TIMEOUT, set_as_default=False), scheduler)
-    except (OSError, ValueError, TypeError) as error:
-        text = " ".join(str(error).split())
-        msg = f"--scheduler: found no Dask scheduler at '{scheduler}' within {TIMEOUT} s, expected the address that `dask scheduler` prints ({text})"
-        raise SpecError(msg) from error
+        answer = asyncio.run(asyncio.wait_for(kind(scheduler), TIMEOUT))
+    except OSError:
+        answer = f"nothing within {TIMEOUT} s"
+    except ValueError as error:
+        answer = " ".join(str(error).split())
+    if answer != "Scheduler":
+        msg = f"--scheduler {scheduler}: found {answer}, expected the address that `dask scheduler` prints, such as tcp://10.0.0.1:8786"
+        raise SpecError(msg)
+    return Cluster(Client(scheduler, timeout=TIMEOUT, set_as_default=False), scheduler)
+
+
+async def kind(address: str) -> str:
+    """What listens there, in Dask's words; the client itself would wait for ever on a server that is none of Dask's."""
+    from distributed import rpc
+
+    async with rpc(address, timeout=TIMEOUT) as server:
+        return str((await server.identity())["type"])

@@ -52,8 +52,9 @@ class Pool(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         if cancel_futures:
+            self._threads.shutdown(wait=False, cancel_futures=True)
             self._stop()
-        self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)
+        self._threads.shutdown(wait=wait)
         for worker in set(self._workers):
             worker.pool.shutdown(wait=wait)
 
