@@ -14,6 +14,7 @@ from medrobust import registry
 from medrobust.cell import Cell, Configured
 from medrobust.digests import digest
 from medrobust.errors import CellError, MedrobustError
+from medrobust.options import typed
 from medrobust.randomness import derive
 from medrobust.targets import zoo
 from medrobust.types import Attack, Budget, Case, Data, Metric, Target
@@ -45,7 +46,7 @@ def blame(who: str) -> Iterator[None]:
 
 
 def build(kind: str, plugin: Configured) -> Any:
-    return registry.build(kind, plugin.name, dict(plugin.options))
+    return registry.build(kind, plugin.name, typed(registry.load(kind, plugin.name), plugin.options, plugin.name))
 
 
 def load_target(configured: Configured, *, in_zoo: bool) -> Target:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
-from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUndefinedAnnotation, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter, ValidationError
 
 from medrobust import registry
 from medrobust.cell import Configured
@@ -63,6 +63,6 @@ def _convert(hint: Any, value: Any) -> Any:
         adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True, strict=True))
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
         return value
-    except TypeError:  # the type brings its own configuration, such as a pydantic model or a dataclass
+    except (PydanticUserError, TypeError):  # the type brings its own configuration, such as a pydantic model or a dataclass
         adapter = TypeAdapter(hint)
     return adapter.validate_json(json.dumps(value, default=str))

@@ -74,6 +74,8 @@ def _direct(resolved: Resolved) -> Iterator[tuple[Cell, ChosenAttack]]:
     for condition in resolved.conditions:
         cases = _cases(condition, spec.data.split, spec.limit)
         for (chosen, digest), defense, attack in product(targets, resolved.defenses, condition.attacks):
+            if chosen.attacks and attack.label not in chosen.attacks:
+                continue
             columns = {"target": chosen.target, "defense": _defense(chosen, defense.label if defense else NONE), "attack": attack.label}
             cell = Cell(
                 track=spec.track,

@@ -30,6 +30,7 @@ class ChosenTarget:
     target: str
     defense: str
     task: str
+    attacks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -129,14 +130,14 @@ def _target(entry: TargetEntry, where: str, folder: Path) -> ChosenTarget:
             msg = f"{where}.options: found options of the zoo model '{entry.name}', expected none: its card fixes them"
             raise SpecError(msg)
         card = zoo.card(entry.name)
-        return ChosenTarget(Configured(entry.name, entry.shown), True, entry.label or card.target, card.defense, card.task)
+        return ChosenTarget(Configured(entry.name, entry.shown), True, entry.label or card.target, card.defense, card.task, entry.attacks)
     known = registry.available("targets")
     if entry.name not in known:
         msg = f"{where}: no '{entry.name}' among zoo models and targets; {registry.near(entry.name, [*zoo.names(), *known])}"
         raise SpecError(msg)
     configured, architecture = configure("targets", entry.name, entry.options, where, entry.shown)
     weights = None if entry.weights is None else str(folder / entry.weights)
-    return ChosenTarget(replace(configured, weights=weights), False, entry.shown, NONE, architecture.task)
+    return ChosenTarget(replace(configured, weights=weights), False, entry.shown, NONE, architecture.task, entry.attacks)
 
 
 def _condition(spec: Spec, label: str, entry: ConditionEntry, reader: Reader) -> Condition | None:
@@ -177,12 +178,21 @@ def _fields(plugin: Any) -> list[str]:
     return [known.name for known in fields(plugin) if known.init] if is_dataclass(plugin) else []
 
 
-def _cross_checks(spec: Spec, targets: list[ChosenTarget], conditions: list[Condition | None], reader: Reader) -> None:
-    """Mistakes that no single entry shows."""
-    labels = [attack.shown for attack in spec.attacks]
+def _attacks_named(spec: Spec, labels: list[str], reader: Reader) -> None:
+    """Attacks that are asked for by name, and that the spec does not have."""
     for index, label in enumerate(spec.transfer):
         if label not in labels or label == NONE:
             reader.note(("transfer", index), f"no attack '{label}' in this spec; {registry.near(label, [each for each in labels if each != NONE])}")
+    for index, entry in enumerate(spec.targets):
+        for label in entry.attacks:
+            if label not in labels:
+                reader.note(("targets", index, "attacks"), f"no attack '{label}' in this spec; {registry.near(label, labels)}")
+
+
+def _cross_checks(spec: Spec, targets: list[ChosenTarget], conditions: list[Condition | None], reader: Reader) -> None:
+    """Mistakes that no single entry shows."""
+    labels = [attack.shown for attack in spec.attacks]
+    _attacks_named(spec, labels, reader)
     columns = [f"{each.target}+{each.defense}" for each in targets]
     for what, names in (("attacks", labels), ("targets", columns), ("defenses", [each.shown for each in spec.defenses])):
         for name, count in Counter(names).items():

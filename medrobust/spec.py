@@ -37,9 +37,13 @@ class Entry(Strict):
 
 
 class TargetEntry(Entry):
-    """A zoo model, or an architecture with `options` and `weights` (a file, relative to the spec)."""
+    """A zoo model, or an architecture with `options` and `weights` (a file, relative to the spec).
+
+    attacks: names in the tables of the attacks it is put through, where a slow target cannot afford them all; every one where empty.
+    """
 
     weights: str | None = None
+    attacks: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
 
 class AttackEntry(Entry):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
 
+from medrobust.digests import digest
 from medrobust.randomness import CaseRandom
 from medrobust.targets.reconstruction import ReconstructionTarget
 from medrobust.training.loop import Schedule, train
@@ -58,9 +59,9 @@ class FNAFRobust:
             msg = f"fnaf-robust: found a target of type {type(target).__name__}, expected a reconstruction network"
             raise TypeError(msg)
         network = copy.deepcopy(target.network)
-        seed = int(torch.randint(2**31, (1,), generator=rng))
-        hardened = ReconstructionTarget(network, f"{target.digest}+{type(self).__name__}")
-        train(hardened, network, self, data, replace(self.schedule, seed=seed), None, lambda step, loss: None)  # noqa: ARG005
+        schedule = replace(self.schedule, seed=int(torch.randint(2**31, (1,), generator=rng)))
+        hardened = ReconstructionTarget(network, digest({"start": target.digest, "data": data.digest, "seed": schedule.seed, **asdict(self)}))
+        train(hardened, network, self, data, schedule, None, lambda step, loss: None)  # noqa: ARG005
         network.requires_grad_(False)
         return hardened
 

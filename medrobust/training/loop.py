@@ -84,7 +84,9 @@ def train(target: Target, network: nn.Module, objective: Objective, data: Data, 
         for step, batch, rng in batches(data, schedule, first):
             for group in optimiser.param_groups:
                 group["lr"] = schedule.rate(step)
-            total = _step(target, network, objective, optimiser, batch.to(device), rng, schedule)
+            with torch.random.fork_rng():
+                torch.manual_seed(derive(schedule.seed, "layers", step))
+                total = _step(target, network, objective, optimiser, batch.to(device), rng, schedule)
             if not math.isfinite(total):
                 msg = f"training diverged: loss {total} at step {step}; the last checkpoint stands, lower learning_rate and run again"
                 raise MedrobustError(msg)

@@ -56,7 +56,7 @@ def test_what_a_call_raises_is_raised_and_the_process_goes_on(pool: Pool) -> Non
 
 def test_a_pool_that_is_stopped_does_not_wait_for_its_calls(tmp_path: Path) -> None:
     pool = Pool(1)
-    running = pool.submit(subprocess.check_call, ["sh", "-c", f"touch {tmp_path / 'begun'}; sleep 3600"])
+    running = pool.submit(subprocess.check_call, ["sh", "-c", f"touch {tmp_path / 'begun'}; exec sleep 3600"])
     waiting = pool.submit(abs, -2)
     wait_for(tmp_path / "begun")
     pool.shutdown(cancel_futures=True)

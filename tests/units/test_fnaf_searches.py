@@ -187,7 +187,10 @@ def test_the_location_is_the_centre_of_the_region() -> None:
     assert (location["row"].item(), location["column"].item()) == (11, 22)
 
 
-@pytest.mark.parametrize("bad", [lambda: RandomSearch(trials=0), lambda: GradientSearch(steps=0), lambda: GradientSearch(explore=0), lambda: FeatureBudget(steps=0)])
+BAD = [lambda: RandomSearch(trials=0), lambda: GradientSearch(steps=0), lambda: GradientSearch(explore=0), lambda: FeatureBudget(steps=0)]
+
+
+@pytest.mark.parametrize("bad", BAD)
 def test_options_out_of_range_are_refused(bad: object) -> None:
     with pytest.raises(ValueError, match="expected"):
         bad()  # type: ignore[operator]

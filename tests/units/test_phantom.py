@@ -31,7 +31,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def test_every_byte_comes_from_the_seed_in_another_process_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = content(SMALL.make("test"))
-    script = f"from medrobust.data.phantom import MRIPhantom; MRIPhantom(train=2, val=1, test=2, slices=2, size=64, lesion_fraction=1.0).make('test')"
+    script = "from medrobust.data.phantom import MRIPhantom; MRIPhantom(train=2, val=1, test=2, slices=2, size=64, lesion_fraction=1.0).make('test')"
     other = tmp_path / "other"
     monkeypatch.setenv("MEDROBUST_CACHE", str(other))
     subprocess.run([sys.executable, "-c", script], check=True)

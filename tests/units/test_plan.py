@@ -132,3 +132,17 @@ def test_a_lock_file_whose_cells_have_changed_is_refused(write_spec: Write, tmp_
 def test_a_split_without_cases_is_refused(write_spec: Write) -> None:
     with pytest.raises(SpecError, match="found no case in split 'test'"):
         plan(write_spec(("keep: 0.5", "patients: 0")))
+
+
+def test_a_target_may_be_put_through_some_attacks_alone(write_spec: Write) -> None:
+    planned = plan(write_spec(("  - zero-filled\n", "  - {name: zero-filled, attacks: [none, tiny-search]}\n")))
+    asked = {(cell.columns["target"], cell.columns["attack"]) for cell in planned.cells}
+    assert ("zero-filled", "tiny-search") in asked
+    assert ("zero-filled", "tiny-gradient") not in asked
+    assert ("unet", "tiny-gradient") in asked
+
+
+def test_an_attack_that_the_spec_does_not_have_cannot_be_asked_of_a_target(write_spec: Write) -> None:
+    spec = write_spec(("  - zero-filled\n", "  - {name: zero-filled, attacks: [tiny-serch]}\n"))
+    with pytest.raises(SpecError, match=r"targets\[0\]\.attacks: no attack 'tiny-serch' in this spec; did you mean tiny-search"):
+        plan(spec)

@@ -62,7 +62,7 @@ def test_a_step_s_batch_depends_on_the_seed_and_the_step_alone() -> None:
     def at(first: int, seed: int) -> Batch:
         return next(batches(DATA, Schedule(steps=6, batch=2, seed=seed), first))[1]
 
-    later = [batch for step, batch, _ in batches(DATA, Schedule(steps=6, batch=2), 0) if step == 4][0]
+    later = next(batch for step, batch, _ in batches(DATA, Schedule(steps=6, batch=2), 0) if step == 4)
     assert torch.equal(at(4, 0).image, later.image)
     assert torch.equal(at(4, 0).context["mask"], later.context["mask"])
     assert not torch.equal(at(4, 1).image, later.image) or not torch.equal(at(4, 1).context["mask"], later.context["mask"])
@@ -82,14 +82,15 @@ def test_a_band_is_measured_as_the_band_of_the_whole_measurement() -> None:
     whole = undersample(with_phase(batch.image, batch.context["phase"]), batch.context["mask"])
     part = undersample(with_phase(cut.image, cut.context["phase"]), cut.context["mask"])
     for i in range(2):
-        start = [s for s in range(49) if torch.equal(batch.image[i, :, s : s + 16], cut.image[i])][0]
+        start = next(s for s in range(49) if torch.equal(batch.image[i, :, s : s + 16], cut.image[i]))
         assert torch.allclose(part[i], whole[i, :, start : start + 16], atol=1e-9, rtol=1e-5)
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
     losses: list[float] = []
     target = fresh()
-    train(target, target.network, Supervised(), DATA, Schedule(steps=60, batch=2, learning_rate=2e-2, warmup=5), None, lambda step, loss: losses.append(loss))
+    schedule = Schedule(steps=60, batch=2, learning_rate=2e-2, warmup=5)
+    train(target, target.network, Supervised(), DATA, schedule, None, lambda step, loss: losses.append(loss))
     assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
 
 
@@ -102,7 +103,7 @@ def test_a_diverging_training_stops_with_one_line_and_keeps_its_checkpoint(tmp_p
         def losses(self, target: ReconstructionTarget, batch: Batch, rng: CaseRandom) -> object:
             yield target(batch.image, batch).mean() * torch.inf
 
-    with pytest.raises(MedrobustError, match="training diverged: loss .* at step 3"):
+    with pytest.raises(MedrobustError, match=r"training diverged: loss .* at step 3"):
         run(fresh(), SCHEDULE, tmp_path, objective=Diverging())
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
 

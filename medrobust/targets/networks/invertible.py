@@ -72,7 +72,7 @@ class _MemoryFree(torch.autograd.Function):
         return state
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         state, zero_filled, mask = ctx.saved_tensors
         state, gradient = state.clone(), gradient.clone()

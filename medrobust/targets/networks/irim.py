@@ -116,7 +116,7 @@ class IRIMNetwork(nn.Module):
         state = run(list(self.updates), self.start(zero_filled, metadata), zero_filled, mask)  # type: ignore[arg-type]
         image = self.output(state).to(state.dtype)
         if self.residual:
-            image = image + state[:, : 2 * self.copies].unflatten(1, (2, self.copies)).mean(2)
+            image = image + state[:, : 2 * self.copies].reshape(len(state), 2, self.copies, *state.shape[-2:]).mean(2)
         return torch.complex(image[:, :1], image[:, 1:]).abs() * scale
 
     def start(self, zero_filled: Tensor, metadata: Tensor | None = None) -> Tensor:
