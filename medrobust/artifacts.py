@@ -91,11 +91,14 @@ def _digest(group: h5py.Group) -> str:
 
 
 def collect(folder: Path, cases: Sequence[Case]) -> str:
-    """Join the parts into artifacts/attacked.h5; returns the digest over all cases, in the order of their names."""
-    parts = folder / "artifacts" / "parts"
+    """Join the parts into artifacts/attacked.h5; returns the digest over all cases, in the order of their names.
+
+    What was joined before is kept: a process killed right after that has left no parts.
+    """
+    parts, joined = folder / "artifacts" / "parts", folder / "artifacts" / NAME
     digests: dict[str, str] = {}
     with in_memory() as file:
-        for path in sorted(parts.glob("*.h5")):
+        for path in [*sorted(parts.glob("*.h5")), *([joined] if joined.exists() else [])]:
             with store_errors(path), h5py.File(path, "r") as part:
                 for name in part:
                     if name not in digests:
@@ -107,8 +110,8 @@ def collect(folder: Path, cases: Sequence[Case]) -> str:
             raise StoreError(msg)
         total = digest([digests[name] for name in sorted(digests)])
         file.attrs["digest"] = total
-        write(folder / "artifacts" / NAME, file)
-    shutil.rmtree(parts)
+        write(joined, file)
+    shutil.rmtree(parts, ignore_errors=True)
     return total
 
 

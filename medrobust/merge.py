@@ -9,7 +9,8 @@ from pathlib import Path
 
 from medrobust.errors import StoreError
 from medrobust.files import replacing, store_errors, write_text
-from medrobust.store import FINISHED, LOCK, CellFolder, Run, State, enter, open_run
+from medrobust.folder import FINISHED, CellFolder, State
+from medrobust.store import LOCK, Run, enter, open_run
 
 Key = tuple[str, str, str]
 ATTACKED = Path("artifacts", "attacked.h5")

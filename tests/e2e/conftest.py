@@ -19,9 +19,10 @@ import pytest
 
 from medrobust import claims
 from medrobust.cli.run import prepare
+from medrobust.folder import CellFolder
 from medrobust.plan import plan
 from medrobust.schedule import Crew, Schedule
-from medrobust.store import CellFolder, Run, open_run
+from medrobust.store import Run, open_run
 from medrobust.types import Row
 
 PATIENCE = 300.0
@@ -77,12 +78,12 @@ class Workplace:
         return open_run(next(self.out.iterdir()))
 
     def in_mid_cell(self, program: Program) -> tuple[CellFolder, int]:
-        """A search whose first cases are on disk and whose others are not, and the process that computes it."""
+        """A search whose first two batches are on disk and whose last is not, and the process that computes it."""
 
         def found() -> tuple[CellFolder, int] | None:
             for claim in self.out.glob("*/cells/*/claim-*"):
                 folder, pid = CellFolder.read(claim.parent), claims.holder(claim).get("pid")
-                if folder.cell.columns["attack"] == "tiny-search" and 0 < len(folder.complete_cases()) < CASES and isinstance(pid, int):
+                if folder.cell.columns["attack"] == "tiny-search" and 2 * BATCH <= len(folder.complete_cases()) < CASES and isinstance(pid, int):
                     return folder, pid
             return None
 

@@ -28,7 +28,7 @@ def cluster(start: Callable[..., Any], until: Callable[..., Any], tmp_path: Path
     for index in range(2):
         folder = str(tmp_path / f"worker{index}")
         start("distributed.cli.dask_worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny", "--local-directory", folder, *QUIET)
-    return until(lambda: address(file), "address in the scheduler's file", scheduler)
+    return str(until(lambda: address(file), "address in the scheduler's file", scheduler))
 
 
 def address(file: Path) -> str | None:

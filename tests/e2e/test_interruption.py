@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from medrobust.claims import alive
-from medrobust.store import FINISHED, Run
+from medrobust.cli.verify import of_cell
+from medrobust.folder import FINISHED
+from medrobust.run import compute
+from medrobust.store import Run
 
 SameRows = Callable[[Run], None]
 IN_PROCESS = ("--executor", "local")
@@ -64,3 +68,14 @@ def test_a_process_that_was_killed_is_not_alive_even_before_its_parent_takes_not
     program.send(signal.SIGKILL)
     gone(program.process.pid)
     assert program.process.returncode is None
+
+
+def test_a_cell_killed_after_its_images_were_joined_is_finished_with_them(make_run: Callable[..., Run]) -> None:
+    run = make_run()
+    (folder,) = [folder for folder in run.cells() if folder.cell.name == "half unet tiny-search"]
+    assert compute(run.path, folder.digest) == "done"
+    before = folder.state()
+    folder.write(replace(before, status="running", artifact=""))
+    assert compute(run.path, folder.digest) == "done"
+    assert replace(folder.state(), attempts=before.attempts, seconds=before.seconds) == before
+    assert of_cell(folder) == []

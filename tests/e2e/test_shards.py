@@ -13,7 +13,8 @@ import pytest
 from medrobust.cli.app import call
 from medrobust.digests import digest_bytes
 from medrobust.files import write_lines
-from medrobust.store import CellFolder, Run, open_run
+from medrobust.folder import CellFolder, State
+from medrobust.store import Run, open_run
 
 TRANSFER = ("  - tiny-gradient", "  - tiny-gradient\ntransfer: [tiny-search]")
 SameRows = Callable[[Run], None]
@@ -70,8 +71,12 @@ def test_merging_again_changes_nothing(shards: list[Path], tmp_path: Path) -> No
 
 def test_one_of_the_shards_may_take_the_others_in(shards: list[Path], write_spec: Callable[..., str], tmp_path: Path, same_rows: SameRows) -> None:
     before = content(shards[1])
+    begun = next(folder for folder in open_run(shards[0]).cells() if folder.digest in {each.digest for each in done(open_run(shards[1]))})
+    begun.append(open_run(shards[1]).cell(begun.digest).rows()[:5])
+    (begun.path / "artifacts" / "parts").mkdir(parents=True)
     assert merge(shards, shards[0]) == 0
     assert content(shards[1]) == before
+    assert not (begun.path / "artifacts" / "parts").exists()
     same_rows(open_run(shards[0]))
     assert call(["run", write_spec(TRANSFER), "--out", str(tmp_path / "1"), "--shard", "1/1", "--executor", "local"]) == 0
     assert {folder.state().attempts for folder in open_run(shards[0]).cells()} == {1}
@@ -155,6 +160,25 @@ def test_a_cell_that_is_being_computed_is_left_alone(shards: list[Path], capsys:
     with claim:
         assert merge(shards, shards[0]) == 1
     assert "found a cell that is being computed" in capsys.readouterr().err
+
+
+def test_a_merge_that_was_cut_off_before_its_last_write_leaves_a_cell_that_can_be_finished(
+    shards: list[Path], write_spec: Callable[..., str], tmp_path: Path, same_rows: SameRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = CellFolder.write
+
+    def cut_off(folder: CellFolder, state: State) -> State:
+        if state.status == "done" and state.artifact:
+            raise KeyboardInterrupt
+        return write(folder, state)
+
+    home = tmp_path / "whole" / shards[0].name
+    with monkeypatch.context() as patch:
+        patch.setattr(CellFolder, "write", cut_off)
+        assert merge(shards, home) == 130
+    assert call(["run", write_spec(TRANSFER), "--out", str(tmp_path / "whole"), "--shard", "1/1", "--executor", "local"]) == 0
+    same_rows(open_run(home))
+    assert call(["verify", str(home)]) == 0
 
 
 @pytest.mark.parametrize("copies", [1, 4, 9])
