@@ -75,3 +75,12 @@ def test_cells_in_another_order_have_the_same_rows(write_spec: Callable[..., str
     run = prepare(plan(spec), tmp_path / "runs")
     Schedule(run, Crew(), lambda folder, status: None).execute(run.digests[::-1])
     same_rows(run)
+
+
+def test_two_commands_on_one_folder_share_the_cells(workplace: Any, same_rows: SameRows) -> None:
+    programs = [workplace.run("--executor", "local") for _ in range(2)]
+    for program in programs:
+        assert program.end() == 0, program.said
+    same_rows(workplace.opened())
+    assert {folder.state().attempts for folder in workplace.opened().cells()} == {1}
+    assert workplace.loaded_twice() == 0
