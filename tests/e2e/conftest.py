@@ -136,7 +136,7 @@ def workplace(write_spec: Callable[..., str], start: Callable[..., Program], tmp
     log = tmp_path / "log.txt"
     slow = write_spec(
         ("keep: 0.5", f"keep: 0.5, log: {log}"),
-        ("tiny-search,", "tiny-search, options: {pause: 0.4},"),
+        ("tiny-search,", "tiny-search, options: {pause: 0.3},"),
         ("  - tiny-gradient", "  - tiny-gradient\ntransfer: [tiny-search]"),
         ("batch: 4", f"batch: {BATCH}"),
     )
