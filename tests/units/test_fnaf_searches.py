@@ -179,6 +179,14 @@ def test_metrics_say_nothing_where_nothing_was_added() -> None:
     assert FeatureLocation()(outcome)["row"].isnan().all()
 
 
+def test_information_is_asked_only_where_something_was_added() -> None:
+    clean = batch()
+    control = RandomSearch(control=True)(target(), clean, BUDGET, streams(clean))
+    assert InformationPreservation()(judged(clean, control)).isnan().all()
+    search = RandomSearch()(target(), clean, BUDGET, streams(clean))
+    assert (InformationPreservation()(judged(clean, search)) > 1e-4).all()
+
+
 def test_the_location_is_the_centre_of_the_region() -> None:
     clean = batch(1)
     region = torch.zeros(1, 1, SIZE, SIZE, dtype=torch.bool)

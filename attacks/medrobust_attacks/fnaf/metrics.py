@@ -57,9 +57,9 @@ class InformationPreservation:
 
     def __call__(self, outcome: Outcome) -> Tensor:
         """(n,); NaN where the attack added nothing."""
-        if outcome.attacked.region is None:
-            return torch.full((len(outcome.batch),), torch.nan)
-        return information_loss(outcome.attacked.image, outcome.batch.image, outcome.attacked_batch)
+        values = information_loss(outcome.attacked.image, outcome.batch.image, outcome.attacked_batch)
+        added = (outcome.attacked.image != outcome.batch.image).flatten(1).any(1)
+        return torch.where(added, values, torch.nan)
 
 
 @dataclass(frozen=True)
