@@ -57,6 +57,7 @@ class Rogue:
         brighter = batch.image + 3 * (found.image - batch.image)
         return replace(found, image=brighter, truth=brighter) if self.how == "leaves" else found
 '''
+UNREADABLE = "found a file that HDF5 cannot read"
 Damage = Callable[[Path], object]
 Capture = pytest.CaptureFixture[str]
 
@@ -161,9 +162,9 @@ def replaced(name: str, make: Callable[[np.ndarray], np.ndarray]) -> Damage:
 @pytest.mark.parametrize(
     ("damage", "line"),
     [
-        (lambda path: os.truncate(path, 9000), "found a file that HDF5 cannot read (Unable to synchronously open file (truncated file: eof = 9000"),
-        (lambda path: path.write_text("kspace: none"), "found a file that HDF5 cannot read (Unable to synchronously open file (file signature not found))"),
-        (lambda path: path.unlink() or path.mkdir(), "found a file that HDF5 cannot read"),
+        (lambda path: os.truncate(path, 9000), f"{UNREADABLE} (Unable to synchronously open file (truncated file: eof = 9000"),
+        (lambda path: path.write_text("kspace: none"), f"{UNREADABLE} (Unable to synchronously open file (file signature not found))"),
+        (lambda path: path.unlink() or path.mkdir(), UNREADABLE),
         (inside(lambda file: file.pop("kspace")), "kspace: found nothing, expected a dataset; the file has ismrmrd_header, reconstruction_esc"),
         (inside(lambda file: file.pop("ismrmrd_header")), "ismrmrd_header: found nothing, expected a dataset"),
         (replaced("kspace", lambda array: array[0]), "kspace: found shape (64, 64), expected (slices, H, W) or (slices, coils, H, W)"),
@@ -238,7 +239,9 @@ def test_nan_in_k_space_fails_the_cells_and_keeps_the_cases_before_it(spec: Call
         ("size: 64", "size: 64, acceleration: 0.5", "3: data: fastmri: acceleration: found 0.5, expected a number of at least 1"),
     ],
 )
-def test_a_mistake_in_a_spec_is_one_line_with_its_place(spec: Callable[..., str], tmp_path: Path, capsys: Capture, old: str, new: str, line: str) -> None:
+def test_a_mistake_in_a_spec_is_one_line_with_its_place(
+    spec: Callable[..., str], tmp_path: Path, capsys: Capture, old: str, new: str, line: str
+) -> None:
     wrong = spec((old, new))
     assert call(command(wrong, tmp_path / "runs")) == 1
     assert error(capsys).startswith(f"{wrong}:{line}")

@@ -119,6 +119,6 @@ def components_connected(support: Tensor) -> Tensor:
 def patch(maps: Tensor, centre: Tensor, radius: int) -> Tensor:
     """Windows of side 2 radius + 1 around `centre` (n, 2) of maps (n, 1, H, W), zero outside, (n, side, side)."""
     padded = pad(maps[:, 0], (radius, radius, radius, radius))
-    side = torch.arange(2 * radius + 1)
+    side = torch.arange(2 * radius + 1, device=centre.device)
     rows, columns = centre[:, :1] + side, centre[:, 1:] + side
-    return padded[torch.arange(len(maps))[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return padded[torch.arange(len(maps), device=centre.device)[:, None, None], rows[:, :, None], columns[:, None, :]]
