@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +19,7 @@ from medrobust_attacks.fnaf.feature import information_loss, input_scale, patch
 from medrobust_attacks.fnaf.finite_differences import FiniteDifferences, PaperFiniteDifferences
 from medrobust_attacks.fnaf.gradient import GradientSearch
 from medrobust_attacks.fnaf.metrics import InformationPreservation
+from medrobust_attacks.fnaf.random_search import RandomSearch
 from medrobust_attacks.fnaf.search import redraw
 
 SIZE = 96
@@ -111,6 +115,48 @@ def test_gradient_search_explores_masks_then_keeps_the_best_one_s() -> None:
         best = int(attacked.trace["loss"][case, :7].argmax())
         assert seen[7] == seen[best]
         assert tuple(attacked.context["mask"][case].flatten().tolist()) == seen[best]
+
+
+# What an attack may return beside its image
+
+
+def returned(clean: Batch) -> Attacked:
+    return RandomSearch(trials=2)(ReconstructionTarget(Ramp(), "ramp"), clean, FeatureBudget(), streams())
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda clean, attacked: {"region": torch.ones_like(attacked.region)}, "region of 9216 pixels, at most 32 allowed"),
+        (lambda clean, attacked: {"region": torch.roll(attacked.region, 5, -1)}, "region reaches beyond the feature and its ring"),
+        (lambda clean, attacked: {"truth": clean.image}, "truth differs from the attacked image"),
+        (lambda clean, attacked: {"context": {"phase": clean.context["phase"] + 0.1}}, "phase of the acquisition changed"),
+        (lambda clean, attacked: {"context": {"mask": torch.zeros_like(clean.context["mask"])}}, "mask of 0 columns, expected about 48"),
+        (lambda clean, attacked: {"context": {"mask": few(clean)}}, "mask of 9 columns, expected about 48, the central 8 among them"),
+        (lambda clean, attacked: {"context": {"mask": ~few(clean)}}, "mask of 87 columns, expected about 48, the central 8 among them"),
+    ],
+    ids=["whole image", "elsewhere", "truth", "phase", "no column", "few columns", "open centre"],
+)
+def test_the_audit_names_what_raises_the_loss_without_a_feature(change: Callable[..., dict[str, object]], found: str) -> None:
+    clean = batch(acceleration=2.0)
+    attacked = returned(clean)
+    assert FeatureBudget().audit(clean, attacked) == ("", "", "")
+    assert all(line.startswith(found) for line in FeatureBudget().audit(clean, replace(attacked, **change(clean, attacked))))  # type: ignore[arg-type]
+
+
+def few(clean: Batch) -> Tensor:
+    """The centre and one column more."""
+    mask = torch.zeros_like(clean.context["mask"])
+    mask[..., 44:52] = True
+    mask[..., 0] = True
+    return mask
+
+
+@pytest.mark.parametrize(("acceleration", "fraction"), [(4.0, 0.08), (8.0, 0.04), (8.0, 0.2), (1.0, 1.0)])
+def test_the_audit_passes_every_mask_that_is_redrawn(acceleration: float, fraction: float) -> None:
+    clean = batch(200, acceleration, fraction)
+    fresh = Attacked(clean.image, context={"mask": redraw(clean, streams(200))})
+    assert FeatureBudget().audit(clean, fresh) == ("",) * 200
 
 
 # Directions

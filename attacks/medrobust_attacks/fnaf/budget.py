@@ -9,7 +9,7 @@ from torch import Tensor
 
 from medrobust.randomness import CaseRandom
 from medrobust.types import Attacked, Batch
-from medrobust_attacks.fnaf.feature import Feature, components_connected, render, walk
+from medrobust_attacks.fnaf.feature import Feature, components_connected, region_of, render, walk
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,21 @@ class FeatureBudget:
         return torch.stack([rng.integers(int(a), int(b)) for a, b in zip(low, high, strict=True)], 1)
 
     def audit(self, batch: Batch, attacked: Attacked) -> tuple[str, ...]:
-        """Per case, what leaves the budget: too many pixels, in pieces, out of the box, too faint or too bright."""
+        """Per case, what leaves the budget: too many pixels, in pieces, out of the box, too faint or too bright.
+
+        And what would make the loss large without a feature: a region that reaches beyond it, another truth, another acquisition than its mask.
+        """
         delta = (attacked.image - batch.image).double()
         sigma = self.sigma(batch.image).double()
         noise = self.tolerance * batch.image.flatten(1).abs().amax(1).double().clamp_min(1e-30)
         support = delta.abs() > noise.view(-1, 1, 1, 1)
         connected = components_connected(support)
-        return tuple(self._violation(delta[i, 0], support[i, 0], float(sigma[i]), bool(connected[i])) for i in range(len(batch)))
+        visible = self.intensity[0] * sigma > noise
+        return tuple(
+            self._violation(delta[i, 0], support[i, 0], float(sigma[i]), bool(connected[i]))
+            or self._beside(batch, attacked, i, region_of(support[i : i + 1])[0] if visible[i] else None)
+            for i in range(len(batch))
+        )
 
     def _violation(self, delta: Tensor, support: Tensor, sigma: float, connected: bool) -> str:
         count = int(support.sum())
@@ -91,3 +99,40 @@ class FeatureBudget:
         if faint < self.intensity[0] - slack or bright > self.intensity[1] + slack:
             return f"intensity {faint:.4g} to {bright:.4g} sigma, {self.intensity[0]:g} to {self.intensity[1]:g} allowed"
         return "" if connected else "feature is not connected"
+
+    def _beside(self, batch: Batch, attacked: Attacked, i: int, reach: Tensor | None) -> str:
+        """What is wrong with case `i` beside its image; reach: (1, H, W) of its feature and ring, None where a feature may be too faint to see."""
+        if attacked.region is not None:
+            region = attacked.region[i]
+            count, most = int(region.sum()), 3 * self.steps + 2
+            if count > most:
+                return f"region of {count} pixels, at most {most} allowed: the feature's and their ring"
+            if reach is not None and reach.any() and bool((region & ~reach.to(region.device)).any()):
+                return "region reaches beyond the feature and its ring"
+        if attacked.truth is not None and not torch.equal(attacked.truth[i], attacked.image[i]):
+            return "truth differs from the attacked image, which carries the feature"
+        changed = [name for name, tensor in attacked.context.items() if name != "mask" and not same(tensor[i], batch.context[name][i])]
+        if changed:
+            return f"{changed[0]} of the acquisition changed, only its mask may be redrawn"
+        return self._mask(batch, attacked, i)
+
+    @staticmethod
+    def _mask(batch: Batch, attacked: Attacked, i: int) -> str:
+        """What no redrawing of case `i`'s mask gives: an open centre, or 5 standard deviations fewer columns than the nominal number."""
+        own = batch.context["mask"][i].flatten()
+        mask = attacked.context["mask"][i].flatten() if "mask" in attacked.context else own
+        if torch.equal(mask, own):
+            return ""
+        acceleration, fraction = batch.context["nominal"][i].tolist()
+        width = len(mask)
+        low = round(width * fraction)
+        start, expected = (width - low + 1) // 2, max(width / acceleration, low)
+        spread = ((expected - low) * (1 - (expected - low) / max(width - low, 1))) ** 0.5
+        if not bool(mask[start : start + low].all()) or int(mask.sum()) < expected - 5 * spread:
+            return f"mask of {int(mask.sum())} columns, expected about {expected:.0f}, the central {low} among them"
+        return ""
+
+
+def same(one: Tensor, other: Tensor) -> bool:
+    """Equal to the last bit, NaN with NaN."""
+    return torch.equal(one.nan_to_num(), other.nan_to_num()) and torch.equal(one.isnan(), other.isnan())
