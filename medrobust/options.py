@@ -66,3 +66,16 @@ def _convert(hint: Any, value: Any) -> Any:
     except (PydanticUserError, TypeError):  # the type brings its own configuration, such as a pydantic model or a dataclass
         adapter = TypeAdapter(hint)
     return adapter.validate_json(json.dumps(value, default=str))
+
+
+def wanted_budget(attack: Any, budget: type) -> str:
+    """The kind of budget that an attack's `__call__` is annotated with, by its registered name; empty where `budget` is one, or where any will do."""
+    try:
+        hint = get_type_hints(type(attack).__call__).get("budget")
+    except NameError:
+        return ""
+    if not isinstance(hint, type) or not dataclasses.is_dataclass(hint) or issubclass(budget, hint):
+        return ""
+    home = f"{hint.__module__}:{hint.__qualname__}"
+    names = [name for name, point in registry.available("budgets").items() if point.value == home]
+    return f"'{names[0]}'" if names else hint.__name__

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from medrobust import registry
 from medrobust.cell import Configured
 from medrobust.errors import MedrobustError, SpecError
-from medrobust.options import configure
+from medrobust.options import configure, wanted_budget
 from medrobust.spec import NONE, AttackEntry, ConditionEntry, Entry, Spec, TargetEntry, at, in_order, read
 from medrobust.strict_yaml import Document, Place
 from medrobust.targets import zoo
@@ -189,10 +189,23 @@ def _attacks_named(spec: Spec, labels: list[str], reader: Reader) -> None:
                 reader.note(("targets", index, "attacks"), f"no attack '{label}' in this spec; {registry.near(label, labels)}")
 
 
+def _budget_fits(spec: Spec, conditions: list[Condition | None], reader: Reader) -> None:
+    """An attack that searches one kind of budget cannot search another."""
+    whole = next((condition for condition in conditions if condition and condition.budget), None)
+    if whole is None or spec.budget is None:
+        return
+    budget = registry.load("budgets", spec.budget.name)
+    for attack in whole.attacks:
+        wanted = attack.plugin and wanted_budget(attack.plugin, budget)
+        if wanted:
+            reader.note(("budget",), f"found '{spec.budget.name}', expected {wanted}, the budget that attack '{attack.label}' searches")
+
+
 def _cross_checks(spec: Spec, targets: list[ChosenTarget], conditions: list[Condition | None], reader: Reader) -> None:
     """Mistakes that no single entry shows."""
     labels = [attack.shown for attack in spec.attacks]
     _attacks_named(spec, labels, reader)
+    _budget_fits(spec, conditions, reader)
     columns = [f"{each.target}+{each.defense}" for each in targets]
     for what, names in (("attacks", labels), ("targets", columns), ("defenses", [each.shown for each in spec.defenses])):
         for name, count in Counter(names).items():

@@ -235,6 +235,11 @@ def test_nan_in_k_space_fails_the_cells_and_keeps_the_cases_before_it(spec: Call
         ("steps: 5", "steps: 0", "8: budget: feature: steps: found 0, expected 1 or more"),
         ("steps: 5", "intensity: [6, 3]", "8: budget: feature: intensity: found (6.0, 3.0), expected 0 <= low <= high"),
         ("steps: 5", "box: [0.5, 1.5]", "8: budget: feature: box: found (0.5, 1.5), expected 0 <= first < last <= 1"),
+        (
+            "feature, options: {steps: 5}",
+            "linf, options: {radius: 0.1}",
+            "8: budget: found 'linf', expected 'feature', the budget that attack 'fnaf-random' searches",
+        ),
         ("trials: 2", "trials: 0", "7: attacks[1]: fnaf-random: trials: found 0, expected 1 or more"),
         ("size: 64", "size: 64, acceleration: 0.5", "3: data: fastmri: acceleration: found 0.5, expected a number of at least 1"),
     ],
