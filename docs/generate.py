@@ -1,4 +1,4 @@
-"""Everything that is made from the code or from committed rows: leaderboards, docs/cli.md and the tables in README.md."""
+"""Everything that is made from the code or from committed rows: leaderboards, docs/cli.md docs/paper-*.md and the tables in README.md."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+PAPERS = {"fnaf": "leaderboards/recon-fnaf"}
 BLOCK = re.compile(r"(<!-- tables: begin -->\n).*?(<!-- tables: end -->)", re.DOTALL)
 
 
@@ -23,7 +24,7 @@ def main() -> None:
     readme.write_text(BLOCK.sub(lambda found: found[1] + tables(folders) + found[2], readme.read_text(encoding="utf-8")), encoding="utf-8")
     reference = Path("docs/cli.md")
     reference.write_text(cli(), encoding="utf-8")
-    for path in (*written, readme, reference):
+    for path in (*written, readme, reference, *papers()):
         print(path)
 
 
@@ -46,6 +47,20 @@ def tables(folders: list[Path]) -> str:
             size = f"{chapter.patients} patients, {chapter.cases} cases of split {escaped(chapter.split)}"
             blocks += [f"{escaped(chapter.track)} on {escaped(chapter.data_label)}: {size}. Every table: `{folder}/leaderboard.md`.", *shown]
     return "\n" + "\n\n".join(blocks or ["No result is committed yet."]) + "\n\n"
+
+
+def papers() -> list[Path]:
+    """Each paper's tables beside those of the committed leaderboard of its track."""
+    from medrobust.leaderboard.build import text
+    from medrobust.leaderboard.page import paper_page
+    from medrobust.leaderboard.sources import load
+
+    written = []
+    for paper, folder in PAPERS.items():
+        if (Path(folder) / "cells.json").is_file():
+            written.append(Path(f"docs/paper-{paper}.md"))
+            written[-1].write_text(text(paper_page(paper, load(Path(folder))), "md"), encoding="utf-8")
+    return written
 
 
 def cli() -> str:

@@ -34,12 +34,13 @@ def by_model(section: Section, attack: str, quantities: Sequence[Quantity]) -> l
 
 
 def by_attack(section: Section, quantities: Sequence[Quantity], attacks: Sequence[str]) -> list[Labelled]:
-    """One line a condition, attack and model."""
+    """One line a condition, attack and model that the plan puts together."""
     return [
         ((condition, attack, model.target, model.defense), [measure(section, model, attack, condition, quantity) for quantity in quantities])
         for condition in section.conditions
         for attack in attacks
         for model in section.models
+        if section.cells(model, attack, condition)
     ]
 
 

@@ -194,6 +194,16 @@ def test_a_control_is_shown_beside_but_never_counted():
     assert {line.labels[3] for line in defense(section)[0].lines} == {"fnaf-random"}
 
 
+def test_attacks_that_the_plan_does_not_make_on_a_model_have_no_line():
+    plan = replace(PLAN, transfer=False)
+    spared = [one for one in records(plan) if (one.defense, one.attack) != ("fnaf-robust", "fnaf-gradient")]
+    rows = synthetic(plan).rows
+    section = only(evidence("run", rows[rows.cell.isin({one.digest for one in spared})], spared))
+    assert ("4x", "recon-unet", "fnaf-robust", "fnaf-gradient") not in {line.labels for line in defense(section)[0].lines}
+    assert ("4x", "fnaf-gradient", "recon-unet", "fnaf-robust") not in {line.labels for line in thresholds(section)[0].lines}
+    assert ("4x", "fnaf-gradient", "recon-unet", "none") in {line.labels for line in thresholds(section)[0].lines}
+
+
 def test_the_gain_of_a_defense_is_a_paired_ratio(whole, section):
     gain, price = defense(section)
     plain, robust = (values(whole, ("recon-unet", name), "fnaf-gradient", "fnaf-loss") for name in ("none", "fnaf-robust"))

@@ -34,6 +34,8 @@ def defense(section: Section) -> list[Table]:
     for condition in section.conditions:
         for plain, defended in section.defended:
             for attack in section.attacks:
+                if not all(section.cells(model, attack, condition) for model in (plain, defended)):
+                    continue
                 first, second = (measure(section, model, attack, condition, RATE) for model in (plain, defended))
                 both = (_times(first, second), contrast(first, second, paired_difference))
                 rates.append(Line((condition, *defended, attack), (first.entry, second.entry, *both)))
