@@ -16,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from medrobust.data.acquisition import mask_rule
 from medrobust.data.cache import content_digests, user_cache
 from medrobust.data.fastmri import FastMRI
 from medrobust.data.fastmri_file import write_volume
@@ -61,6 +62,7 @@ class MRIPhantom:
         if not 0 <= self.lesion_fraction <= 1:
             msg = f"lesion_fraction: found {self.lesion_fraction}, expected a number in [0, 1]"
             raise ValueError(msg)
+        mask_rule("random", self.acceleration, self.center_fraction)
 
     @property
     def digest(self) -> str:

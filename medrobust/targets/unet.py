@@ -18,8 +18,8 @@ class UNet:
 
     Source: Zbontar et al. 2018, arXiv:1811.08839, section 5.2, as released in 2019.
 
-    channels: width of the first level, doubled at each of `pools` levels; 32 in the FNAF paper, 256 on fastMRI's leaderboard.
-    pools: number of 2x2 max-poolings; H and W need not divide by 2 ** pools.
+    channels: width of the first level, at least 2, doubled at each of `pools` levels; 32 in the FNAF paper, 256 on fastMRI's leaderboard.
+    pools: number of 2x2 max-poolings, at least 1; H and W need not divide by 2 ** pools.
     dropout: probability that a channel is dropped in training, in [0, 1).
     """
 
@@ -27,6 +27,15 @@ class UNet:
     channels: int = 32
     pools: int = 4
     dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("channels", self.channels, 2), ("pools", self.pools, 1)):
+            if value < least:
+                msg = f"{name}: found {value}, expected at least {least}"
+                raise ValueError(msg)
+        if not 0 <= self.dropout < 1:
+            msg = f"dropout: found {self.dropout}, expected a number in [0, 1)"
+            raise ValueError(msg)
 
     def build(self) -> nn.Module:
         return UNetNetwork(self.channels, self.pools, self.dropout)

@@ -241,6 +241,18 @@ def test_nan_in_k_space_fails_the_cells_and_keeps_the_cases_before_it(spec: Call
             "8: budget: found 'linf', expected 'feature', the budget that attack 'fnaf-random' searches",
         ),
         ("trials: 2", "trials: 0", "7: attacks[1]: fnaf-random: trials: found 0, expected 1 or more"),
+        ("fnaf-random, options: {trials: 2}", "fnaf-fd, options: {restarts: 0}", "7: attacks[1]: fnaf-fd: restarts: found 0, expected at least 1"),
+        (
+            "fnaf-random, options: {trials: 2}",
+            "fnaf-gradient, options: {move: -8}",
+            "7: attacks[1]: fnaf-gradient: move: found -8.0, expected at least 0",
+        ),
+        ("pools: 2", "pools: 0", "4: targets[1]: unet: pools: found 0, expected at least 1"),
+        (
+            "fastmri, split: test, options: {folder: FOLDER, size: 64}",
+            "mri-phantom, split: test, options: {acceleration: 0.5}",
+            "3: data: mri-phantom: acceleration: found 0.5, expected a number of at least 1",
+        ),
         ("size: 64", "size: 64, acceleration: 0.5", "3: data: fastmri: acceleration: found 0.5, expected a number of at least 1"),
     ],
 )

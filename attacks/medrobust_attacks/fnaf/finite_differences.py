@@ -25,7 +25,7 @@ class PaperFiniteDifferences:
     Kept as released: every evaluation draws a new feature and mask, so a difference is mostly noise; each axis stays displaced by the
     half-width while the next is probed and when the step is taken; the step overshoots, so places end on the box's edge.
 
-    iterations: ascent steps. half_width: displacement in pixels. rate: pixels moved per unit of slope.
+    iterations: ascent steps. half_width: displacement in pixels. rate: pixels moved per unit of slope. None of them is negative.
     redraw_mask: a new sampling mask for each evaluation, or the acquisition's own.
     """
 
@@ -34,6 +34,9 @@ class PaperFiniteDifferences:
     half_width: float = 5.0
     rate: float = 1e7
     redraw_mask: bool = True
+
+    def __post_init__(self) -> None:
+        at_least((("iterations", self.iterations, 0), ("half_width", self.half_width, 0), ("rate", self.rate, 0)))
 
     @property
     def queries(self) -> int:
@@ -74,7 +77,7 @@ class FiniteDifferences:
     along the slope. With 11 evaluations it sees 1 feature where random search sees 11; `restarts` shares the queries between features.
 
     iterations: ascent steps of each restart. half_width: displacement in pixels. step: pixels of the first move, halved at each next one.
-    restarts: features climbed, one after the other. redraw_mask: a new sampling mask for each restart, or the acquisition's own.
+    restarts: features climbed, one after the other, at least 1. redraw_mask: a new sampling mask for each restart, or the acquisition's own.
     """
 
     threat: ClassVar[str] = "black-box"
@@ -83,6 +86,9 @@ class FiniteDifferences:
     step: float = 20.0
     restarts: int = 1
     redraw_mask: bool = True
+
+    def __post_init__(self) -> None:
+        at_least((("iterations", self.iterations, 0), ("half_width", self.half_width, 0), ("step", self.step, 0), ("restarts", self.restarts, 1)))
 
     @property
     def queries(self) -> int:
@@ -116,6 +122,14 @@ class FiniteDifferences:
             length = slope.norm(dim=1, keepdim=True).clamp_min(1e-30)
             place = place + self.step / 2**iteration * slope / length
             ask([place])
+
+
+def at_least(options: tuple[tuple[str, float, float], ...]) -> None:
+    """Raise ValueError for the first option (name, value, least) that lies below its least."""
+    for name, value, least in options:
+        if not value >= least:
+            msg = f"{name}: found {value}, expected at least {least}"
+            raise ValueError(msg)
 
 
 def move(feature: Feature, place: Tensor, budget: FeatureBudget) -> Feature:

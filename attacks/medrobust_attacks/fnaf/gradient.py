@@ -47,6 +47,9 @@ class GradientSearch:
         if not 0 < self.explore <= 1:
             msg = f"explore: found {self.explore}, expected a number in (0, 1]"
             raise ValueError(msg)
+        if not self.move >= 0:
+            msg = f"move: found {self.move}, expected at least 0"
+            raise ValueError(msg)
 
     @property
     def queries(self) -> int:
