@@ -14,7 +14,7 @@ def command(
     limit: Annotated[int | None, typer.Option(min=1, help="First N cases only.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List every cell of SPEC with its cases and model passes; nothing is computed."""
+    """List every cell of SPEC with its cases and model passes; nothing is computed. Embedded data are made on first use."""
     from medrobust.plan import plan
     from medrobust.store import run_digest
 

@@ -8,7 +8,7 @@ import typer
 
 
 def command(spec: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped spec.")]) -> None:
-    """Check every field, name and option of SPEC; one line a mistake."""
+    """Check every field, name and option of SPEC; one line a mistake. Files of data and weights are read by `plan`."""
     from medrobust.resolve import resolve
 
     resolved = resolve(spec)

@@ -33,8 +33,9 @@ class FastMRI:
     Source: Zbontar et al. 2018, arXiv:1811.08839; the object is the centre crop of F* k, as FNAF measures it
     (Cheng et al. 2020, MIDL), and the mask is drawn at the crop's width.
 
-    folder: where the files lie; no part of the digest. Splits are those of its `splits.yaml` where it has one,
-        else its folders `singlecoil_SPLIT`, `multicoil_SPLIT` or `SPLIT`, the first that exists.
+    folder: where the files lie, absolute or from where the command runs; no part of the digest.
+        Splits are those of its `splits.yaml` where it has one, else its folders `singlecoil_SPLIT`, `multicoil_SPLIT`
+        or `SPLIT`, the first that exists.
     acceleration: nominal undersampling factor, at least 1. center_fraction: fully sampled share of the columns, in (0, 1].
     mask: how columns are drawn: `random`.
     size: pixels along each side of the central crop of the image.

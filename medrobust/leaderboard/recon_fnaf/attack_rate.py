@@ -31,7 +31,7 @@ def attack_rate(section: Section) -> list[Table]:
     several = "Worst case: a case counts as hit where any attack of its line hits it. " if len(section.attacks) > 1 else ""
     several += f"{', '.join(section.controls)}: control without a feature, where every hit is a false one. " if section.controls else ""
     caption = (
-        f"Share of cases in which a real feature of about ten pixels is lost (adversarial loss of at least {HIT:g} σ²). Lower is better. "
+        f"Share of cases in which a real feature of up to ten pixels is lost (adversarial loss of at least {HIT:g} σ²). Lower is better. "
         f"{several}{INTERVALS} {BOLD}"
     )
     mean = f"Mean over cases of the highest adversarial loss each attack found, judged anew by the harness. Lower is better. {INTERVALS} {BOLD}"
