@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from medrobust.plan import plan
 from medrobust.store import Run
 
 TINY = Path(__file__).parent / "tiny"
+
+
+def pytest_configure() -> None:
+    """Tests interrupt the programs they start, which a shell in the background would have them ignore."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 SPEC = """\
 suite: tiny
