@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 SPATIAL = (-2, -1)
+EPSILON = 1e-11
+"""Added to standard deviations, as fastMRI does."""
 
 
 def fft2c(image: Tensor) -> Tensor:
@@ -51,11 +53,11 @@ def center_crop(image: Tensor, height: int, width: int) -> Tensor:
     return image[..., top : top + height, left : left + width]
 
 
-def standardise(magnitude: Tensor, eps: float = 1e-11) -> tuple[Tensor, Tensor]:
+def standardise(magnitude: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and unbiased standard deviation of each image, (n, 1, 1, 1) each: fastMRI's instance normalisation.
 
-    Source: fastMRI `normalize_instance`; the network sees ((x - mean) / (std + eps)) clamped to +-6.
+    Source: fastMRI `normalize_instance`; the network sees (x - mean) over std + 1e-11, clamped to +-6.
     """
     flat = magnitude.flatten(1)
     shape = (-1, *[1] * (magnitude.ndim - 1))
-    return flat.mean(1).view(shape), flat.std(1).view(shape) + eps
+    return flat.mean(1).view(shape), flat.std(1).view(shape) + EPSILON

@@ -133,7 +133,7 @@ def test_the_gradient_s_first_order_predicts_the_loss() -> None:
     from medrobust_attacks.fnaf.search import Best, losses, stack
 
     mask = clean.context["mask"]
-    slope = search._query(target(), clean, feature, mask, Best.none(clean))
+    slope = search._query(target(), clean, feature, mask, Best.none(clean), BUDGET.steps)
     candidates = stack(clean, [feature], [mask])
     step = 1e-3 * slope / slope.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
     before = losses(target(), clean, candidates)
@@ -202,3 +202,16 @@ BAD = [lambda: RandomSearch(trials=0), lambda: GradientSearch(steps=0), lambda: 
 def test_options_out_of_range_are_refused(bad: object) -> None:
     with pytest.raises(ValueError, match="expected"):
         bad()  # type: ignore[operator]
+
+
+def test_the_scale_of_every_candidate_is_that_of_its_own_measurement() -> None:
+    from medrobust_attacks.fnaf.feature import input_scale
+    from medrobust_attacks.fnaf.search import input_scales, stack
+
+    clean, rng = batch(), streams(batch())
+    candidates = stack(clean, [BUDGET.draw(clean.image, rng) for _ in range(4)], [redraw(clean, rng) for _ in range(4)])
+    mean, std = (each.view(3, 4) for each in input_scales(clean, candidates))
+    for trial in range(4):
+        expected = input_scale(candidates.image[:, trial], clean.with_context(mask=candidates.mask[:, trial]))
+        assert torch.allclose(mean[:, trial], expected[0].flatten(), rtol=1e-5)
+        assert torch.allclose(std[:, trial], expected[1].flatten(), rtol=1e-5)

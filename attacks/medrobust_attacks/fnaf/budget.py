@@ -51,12 +51,15 @@ class FeatureBudget:
         """The unit of intensity: standard deviation of each fully sampled slice, (n,)."""
         return image.flatten(1).std(1)
 
-    def draw(self, image: Tensor, rng: CaseRandom, start: Tensor | None = None) -> Feature:
-        """One random feature an image, on the image's device; at `start` (n, 2) where given, else anywhere in the box."""
+    def draw(self, image: Tensor, rng: CaseRandom, start: Tensor | None = None, sigma: Tensor | None = None) -> Feature:
+        """One random feature an image, on the image's device; at `start` (n, 2) where given, else anywhere in the box.
+
+        sigma: of the images where it is known already, (n,).
+        """
         low, high = self.bounds(image)
         anywhere = self.place(image, rng)
         moves = rng.integers(0, 4, max(self.steps - 1, 0))
-        values = rng.uniform(*self.intensity, self.steps) * self.sigma(image)[:, None].cpu()
+        values = rng.uniform(*self.intensity, self.steps) * (self.sigma(image) if sigma is None else sigma)[:, None].cpu()
         positions = walk(anywhere if start is None else start, moves, low, high)
         feature = render(positions, values, *image.shape[-2:])
         return Feature(feature.delta.to(image.device), feature.support.to(image.device), feature.start)

@@ -59,7 +59,8 @@ def render(positions: Tensor, values: Tensor, height: int, width: int, count: Te
         order = order * (order <= count[:, None])
     flat = positions[..., 0] * width + positions[..., 1]
     last = torch.zeros(n, height * width, dtype=torch.long).scatter_reduce(1, flat, order, "amax")
-    drawn = torch.cat([torch.zeros(n, 1), values], dim=1).gather(1, last)
+    kept = (order == last.gather(1, flat)) & (order > 0)
+    drawn = torch.zeros(n, height * width, dtype=values.dtype).scatter_add(1, flat, values * kept)
     shape = (n, 1, height, width)
     return Feature(drawn.view(shape), (last > 0).view(shape), positions[:, 0])
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from medrobust.randomness import CaseRandom
 from medrobust.types import Attacked, Batch, Target
 from medrobust_attacks.fnaf.budget import FeatureBudget
-from medrobust_attacks.fnaf.feature import Feature, feature_loss, input_scale, inside, patch, render
-from medrobust_attacks.fnaf.search import Best, redraw, stack
+from medrobust_attacks.fnaf.feature import Feature, feature_loss, inside, patch, render
+from medrobust_attacks.fnaf.search import Best, input_scales, redraw, stack
 
 REACH = 6
 """Pixels around a start that count towards where the feature would rather be."""
@@ -70,7 +70,7 @@ class GradientSearch:
         exploring = max(1, round(self.explore * self.steps))
         for step in range(self.steps):
             previous = best.loss.clone()
-            slope = self._query(target, batch, feature, mask, best)
+            slope = self._query(target, batch, feature, mask, best, budget.steps)
             improved = (best.loss > previous).view(-1, 1, 1, 1)
             best_slope = torch.where(improved, slope, best_slope)
             if step + 1 < exploring:
@@ -87,15 +87,20 @@ class GradientSearch:
     def _mask(self, batch: Batch, rng: CaseRandom) -> Tensor:
         return redraw(batch, rng) if self.redraw_mask else batch.context["mask"]
 
-    def _query(self, target: Target, batch: Batch, feature: Feature, mask: Tensor, best: Best) -> Tensor:
-        """Ask the target once per slice, take the candidate in, and return the slope of the loss around it, (n, 1, H, W)."""
+    def _query(self, target: Target, batch: Batch, feature: Feature, mask: Tensor, best: Best, reach: int) -> Tensor:
+        """Ask the target once per slice, take the candidate in, and return the slope of the loss around it, (n, 1, H, W).
+
+        reach: pixels around a start that hold every feature and its ring; nothing else enters the loss.
+        """
         candidates = stack(batch, [feature], [mask])
         rows = batch.with_context(mask=mask)
         image = candidates.image[:, 0].detach().requires_grad_(True)
-        scale = input_scale(image.detach(), rows)
+        scale = input_scales(batch, candidates)
         with torch.enable_grad():
             prediction = target(image, rows)
-            loss = feature_loss(prediction, image, candidates.region[:, 0], scale)
+            start = feature.start.to(image.device)
+            answer, asked, region = (patch(maps, start, reach)[:, None] for maps in (prediction, image, candidates.region[:, 0]))
+            loss = feature_loss(answer, asked, region, scale)
             slope: Tensor = torch.autograd.grad(loss.sum(), image)[0]
         best.update(candidates, loss.detach()[:, None])
         return slope

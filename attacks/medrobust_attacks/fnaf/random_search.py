@@ -43,12 +43,12 @@ class RandomSearch:
 
     def __call__(self, target: Target, batch: Batch, budget: FeatureBudget, rng: CaseRandom) -> Attacked:
         """Attack every slice of the batch; trials and slices share the forward passes."""
-        best = Best.none(batch)
+        best, sigma = Best.none(batch), budget.sigma(batch.image)
         at_once = max(1, BLOCK // len(batch))
         for first in range(0, self.trials, at_once):
             features, masks = [], []
             for _ in range(first, min(first + at_once, self.trials)):
-                drawn = budget.draw(batch.image, rng)
+                drawn = budget.draw(batch.image, rng, sigma=sigma)
                 features.append(replace(drawn, delta=torch.zeros_like(drawn.delta)) if self.control else drawn)
                 masks.append(redraw(batch, rng) if self.redraw_mask else batch.context["mask"])
             candidates = stack(batch, features, masks)

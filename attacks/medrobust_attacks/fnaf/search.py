@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from medrobust.imaging.kspace import EPSILON, with_phase
 from medrobust.imaging.masks import RandomMask
 from medrobust.randomness import CaseRandom
 from medrobust.types import Attacked, Batch, Target
-from medrobust_attacks.fnaf.feature import Feature, feature_loss, input_scale, region_of
+from medrobust_attacks.fnaf.feature import Feature, feature_loss, region_of
 
 BLOCK = 32
 """Candidates held in memory at once."""
@@ -54,10 +55,29 @@ def redraw(batch: Batch, rng: CaseRandom) -> Tensor:
 def losses(target: Target, batch: Batch, candidates: Candidates) -> Tensor:
     """Adversarial loss of every candidate, (n, trials); one forward pass each, trials and cases in one batch."""
     n, trials = candidates.image.shape[:2]
-    rows = batch.select([case for case in range(n) for _ in range(trials)]).with_context(mask=candidates.mask.flatten(0, 1))
     image = candidates.image.flatten(0, 1)
-    prediction = target(image, rows)
-    return feature_loss(prediction, image, candidates.region.flatten(0, 1), input_scale(image, rows)).view(n, trials)
+    context = {name: tensor.repeat_interleave(trials, 0) for name, tensor in batch.context.items() if name != "mask"}
+    cases = tuple(case for case in batch.cases for _ in range(trials))
+    prediction = target(image, Batch(image, image, cases, {**context, "mask": candidates.mask.flatten(0, 1)}))
+    return feature_loss(prediction, image, candidates.region.flatten(0, 1), input_scales(batch, candidates)).view(n, trials)
+
+
+def input_scales(batch: Batch, candidates: Candidates) -> tuple[Tensor, Tensor]:
+    """`input_scale` of every candidate, (n * trials, 1, 1, 1) each.
+
+    A candidate differs from its clean slice in a few rows, and rows are measured by themselves: the clean slice's lines of k-space are
+    transformed once for all trials, and of each candidate its own rows alone.
+    """
+    image, phase, touched = candidates.image, batch.context["phase"], candidates.region.any(-1)  # touched: (n, t, 1, H)
+    lines = torch.fft.fft(with_phase(batch.image, phase), norm="ortho")[:, None].repeat(1, image.shape[1], 1, 1, 1)
+    clean, angle = (maps[:, None].expand_as(image)[touched] for maps in (batch.image, phase))
+    lines[touched] += torch.fft.fft(with_phase(image[touched] - clean, angle), norm="ortho")
+    lines *= torch.fft.ifftshift(candidates.mask, dim=-1)
+    zero_filled = torch.fft.ifft(lines, norm="ortho").flatten(0, 1)
+    power = zero_filled.real.square() + zero_filled.imag.square()
+    count, mean = power[0].numel(), power.sqrt().flatten(1).mean(1)
+    variance = (power.flatten(1).sum(1) - count * mean.square()) / (count - 1)
+    return mean.view(-1, 1, 1, 1), variance.sqrt().view(-1, 1, 1, 1) + EPSILON
 
 
 @dataclass
