@@ -20,16 +20,17 @@ from medrobust_attacks.fnaf.random_search import RandomSearch
 
 torch.set_num_threads(1)
 BUDGET = FeatureBudget()
-TARGET = ReconstructionTarget(UNet(8).build().eval().requires_grad_(False), "u-net, 8 channels")
 
 
 @dataclass
 class Work:
-    """n slices of 320x320 under one mask."""
+    """n slices of 320x320 under one mask, before a U-Net of so many channels: 8 is the shipped one, 32 the paper's."""
 
     n: int
+    channels: int = 8
 
     def __post_init__(self) -> None:
+        self.target = ReconstructionTarget(UNet(self.channels).build().eval().requires_grad_(False), "u-net")
         image = torch.rand(self.n, 1, 320, 320)
         context = {
             "phase": torch.rand(self.n, 1, 320, 320),
@@ -47,7 +48,7 @@ class Work:
         def run() -> None:
             with torch.inference_mode():
                 for _ in range(passes * self.n):
-                    TARGET(one.image, one)
+                    self.target(one.image, one)
 
         return run
 
@@ -57,12 +58,12 @@ class Work:
         def run() -> None:
             for _ in range(passes * self.n):
                 image = one.image.clone().requires_grad_(True)
-                torch.autograd.grad(TARGET(image, one).square().sum(), image)
+                torch.autograd.grad(self.target(image, one).square().sum(), image)
 
         return run
 
     def search(self, attack: RandomSearch | GradientSearch, micro_batch: int = 1) -> Callable[[], object]:
-        return lambda: attack(Guarded(TARGET, attack.threat, micro_batch), self.batch, BUDGET, self.streams())
+        return lambda: attack(Guarded(self.target, attack.threat, micro_batch), self.batch, BUDGET, self.streams())
 
     def one_by_one(self, trials: int) -> Callable[[], object]:
         """The loop an unhurried author writes: one trial of one slice after the other, each its own search."""
@@ -72,31 +73,33 @@ class Work:
                 one = self.batch.select([index])
                 rng = CaseRandom.of([index])
                 for _ in range(trials):
-                    RandomSearch(1)(TARGET, one, BUDGET, rng)
+                    RandomSearch(1)(self.target, one, BUDGET, rng)
 
         return run
 
 
-def test_random_search(compare: Callable[..., None]) -> None:
-    work = Work(2)
+@pytest.mark.parametrize(("channels", "trials"), [(8, 11), (32, 4)])
+def test_random_search(compare: Callable[..., None], channels: int, trials: int) -> None:
+    work = Work(2, channels)
     jobs = {
-        "bare forwards": work.forward(11),
-        "random search, fresh masks": work.search(RandomSearch(11)),
-        "random search, fixed mask": work.search(RandomSearch(11, redraw_mask=False)),
-        "random search, passes of 4": work.search(RandomSearch(11), 4),
-        "one by one, gradients recorded": work.one_by_one(11),
+        "bare forwards": work.forward(trials),
+        "random search, fresh masks": work.search(RandomSearch(trials)),
+        "random search, fixed mask": work.search(RandomSearch(trials, redraw_mask=False)),
+        "random search, passes of 4": work.search(RandomSearch(trials), 4),
+        "one by one, gradients recorded": work.one_by_one(trials),
     }
-    compare("FNAF random search, 11 trials, 2 slices", jobs, "bare forwards")
+    compare(f"FNAF random search, {trials} trials, 2 slices, {channels} channels", jobs, "bare forwards")
 
 
-def test_gradient_search(compare: Callable[..., None]) -> None:
-    work = Work(2)
+@pytest.mark.parametrize(("channels", "steps"), [(8, 4), (32, 2)])
+def test_gradient_search(compare: Callable[..., None], channels: int, steps: int) -> None:
+    work = Work(2, channels)
     jobs = {
-        "bare forwards and backwards": work.forward_backward(4),
-        "gradient search, fresh masks": work.search(GradientSearch(4)),
-        "gradient search, fixed mask": work.search(GradientSearch(4, redraw_mask=False)),
+        "bare forwards and backwards": work.forward_backward(steps),
+        "gradient search, fresh masks": work.search(GradientSearch(steps)),
+        "gradient search, fixed mask": work.search(GradientSearch(steps, redraw_mask=False)),
     }
-    compare("FNAF gradient search, 4 steps, 2 slices", jobs, "bare forwards and backwards")
+    compare(f"FNAF gradient search, {steps} steps, 2 slices, {channels} channels", jobs, "bare forwards and backwards")
 
 
 @pytest.mark.parametrize(("trials", "slices"), [(11, 1), (22, 1), (11, 2), (11, 4)])
