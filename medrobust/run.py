@@ -135,6 +135,8 @@ class Loop:
             attacked = check_attacked(batch, self._attack(batch))
         spent = replace(self.guarded.passes)
         violations = self._audit(batch, attacked)
+        uncounted = unreported(attacked, (spent.forward - asked.forward) / len(batch))
+        violations = tuple(violation or uncounted for violation in violations)
         outcome = Outcome(batch, attacked, batch.image)
         with blame(f"target {self.folder.cell.columns['target']}"):
             judged = Guarded(self.bench.target, BLACK_BOX, self.guarded.micro_batch)
@@ -203,6 +205,14 @@ class Loop:
         costs = {"seconds": state.seconds, "forward passes": state.forward, "gradient passes": state.gradient}
         write_json(self.folder.path / "env.json", {**describe(self.device), **costs, "micro batch": self.guarded.micro_batch})
         return self.folder.finish(state, "invalid" if verdict.level == "invalid" else "done")
+
+
+def unreported(attacked: Attacked, passes: float) -> str:
+    """What is wrong where an attack asked the target more often a case than its trace of losses says; query budgets are read off that trace."""
+    trace = attacked.trace.get("loss")
+    if trace is None or passes <= trace.shape[1]:
+        return ""
+    return f"asked the target {passes:g} times a case, its trace holds {trace.shape[1]} queries"
 
 
 def lowest(batch: Batch, attacked: Attacked) -> float:

@@ -242,6 +242,22 @@ def test_a_value_that_is_not_finite_fails_its_cell(make_run: MakeRun) -> None:
     assert run.cells()[0].state().error == "metric tiny-infinite: found inf for case 'test0#0', expected a finite number"
 
 
+def test_an_attack_that_asks_more_often_than_its_trace_says_is_not_believed(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tiny_plugins
+
+    honest = tiny_plugins.Search.__call__
+
+    def asks_again(self: object, target: object, batch: object, budget: object, rng: object) -> Attacked:
+        target.loss(batch.image, batch)  # type: ignore[attr-defined]
+        return honest(self, target, batch, budget, rng)
+
+    monkeypatch.setattr("tiny_plugins.Search.__call__", asks_again)
+    run = make_run()
+    folder = folder_of(run, "half zero-filled tiny-search")
+    assert compute(run.path, folder.digest) == "invalid"
+    assert folder.state().violations["test0#0"] == "asked the target 4 times a case, its trace holds 3 queries"
+
+
 def test_an_attack_that_leaves_its_budget_is_recorded_and_not_believed(make_run: MakeRun) -> None:
     run = make_run(only("tiny-leaves"))
     folder = run.cells()[0]
