@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 from medrobust.leaderboard.tables import Figure
 
 COLOURS = ("#3a86d6", "#e07b28", "#2ba36b", "#c2569e", "#a58a18", "#7d74dd", "#d2504a", "#3f9fb5")
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MARKERS = "os^DvPX*"
 INK = "#010203"
 STYLE = "<style>svg{color:#1c2330}@media (prefers-color-scheme:dark){svg{color:#e4e8ef}}</style>"
@@ -150,13 +151,22 @@ def _line(axis: Any, curve: Curve, index: int) -> None:
     axis.plot(x, y, color=colour, marker=MARKERS[index % len(MARKERS)], markersize=3.5, linewidth=1.4, label=visible(curve.name))
 
 
+def number(value: float) -> str:
+    """A positive number as an axis shows it: 11, 0.01, 10⁻⁴, 5·10⁻⁴."""
+    if value >= 0.01:
+        return f"{value:g}"
+    exponent = math.floor(math.log10(value) + 1e-9)
+    power = f"10{str(exponent).translate(SUPERSCRIPT)}"
+    return power if math.isclose(value, 10.0**exponent) else f"{value / 10.0**exponent:g}·{power}"
+
+
 def _plain(side: Any, values: Sequence[float]) -> None:
     """Ticks as plain numbers: all values where they are few, powers of ten where they are many or apart."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     powers = [10.0**k for k in range(math.ceil(math.log10(min(values)) - 1e-9), math.floor(math.log10(max(values)) + 1e-9) + 1)]
     side.set_major_locator(FixedLocator(powers if len(powers) > 1 and not 2 < len(values) < 8 else list(values)))
-    side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    side.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     side.set_minor_locator(NullLocator())
 
 

@@ -20,7 +20,7 @@ from rows import ENVIRONMENT, Plan, record, records, rows_of, synthetic, write_c
 from medrobust.cell import Cell, Configured
 from medrobust.errors import SpecError, StoreError
 from medrobust.files import write_json
-from medrobust.leaderboard import build, commit
+from medrobust.leaderboard import build, commit, figures
 from medrobust.leaderboard.build import FILES, assemble, text
 from medrobust.leaderboard.evidence import evidence
 from medrobust.leaderboard.page import Page, page
@@ -321,3 +321,14 @@ def test_the_environment_stands_on_the_page(good):
     html = text(good, "html")
     for name, value in ENVIRONMENT.items():
         assert f"<dt>{name}</dt><dd><bdi>{value}</bdi></dd>" in html
+
+
+@pytest.mark.parametrize(("value", "shown"), [(11.0, "11"), (0.01, "0.01"), (1e-3, "10⁻³"), (1e-5, "10⁻⁵"), (5e-4, "5·10⁻⁴")])
+def test_an_axis_shows_small_numbers_as_powers_of_ten(value: float, shown: str) -> None:
+    assert figures.number(value) == shown
+
+
+def test_no_tick_of_a_figure_is_cut_to_zero(good: Page) -> None:
+    drawn = text(good, "html")
+    assert "10⁻³" in drawn
+    assert ">0.00<" not in drawn
