@@ -32,7 +32,11 @@ def locations(section: Section) -> list[Table | Figure]:
     if not any_number(found):
         return []
     drawn = tuple(
-        heat(section, model, attack, condition) for condition in section.conditions for attack in section.attacks for model in section.models
+        heat(section, model, attack, condition)
+        for condition in section.conditions
+        for attack in section.attacks
+        for model in section.models
+        if section.cells(model, attack, condition)
     )
     caption = f"Mean centre of the features found, and share of them inside rows and columns {BOX[0]} to {BOX[1]}. {INTERVALS}"
     table = Table("locations", "Feature locations", caption, section.data_label, ATTACK_HEADS, COLUMNS, found, 2, fold=True)
