@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from medrobust.guard import micro_batch, sections
 from medrobust.randomness import CaseRandom
 from medrobust.types import Attacked, Batch, Target
 from medrobust_attacks.fnaf.budget import FeatureBudget
@@ -93,17 +94,20 @@ class GradientSearch:
         reach: pixels around a start that hold every feature and its ring; nothing else enters the loss.
         """
         candidates = stack(batch, [feature], [mask])
-        rows = batch.with_context(mask=mask)
-        image = candidates.image[:, 0].detach().requires_grad_(True)
-        scale = input_scales(batch, candidates)
-        with torch.enable_grad():
-            prediction = target(image, rows)
-            start = feature.start.to(image.device)
-            answer, asked, region = (patch(maps, start, reach)[:, None] for maps in (prediction, image, candidates.region[:, 0]))
-            loss = feature_loss(answer, asked, region, scale)
-            slope: Tensor = torch.autograd.grad(loss.sum(), image)[0]
-        best.update(candidates, loss.detach()[:, None])
-        return slope
+        mean, std = input_scales(batch, candidates)
+        size, losses, slopes = micro_batch(batch.image.device), [], []
+        for first, rows in enumerate(sections(batch.with_context(mask=mask), size)):
+            part = slice(first * size, first * size + len(rows))
+            start = feature.start[part].to(batch.image.device)
+            with torch.enable_grad():
+                image = candidates.image[part, 0].detach().requires_grad_(True)
+                maps = (target(image, rows), image, candidates.region[part, 0])
+                answer, asked, region = (patch(each, start, reach)[:, None] for each in maps)
+                loss = feature_loss(answer, asked, region, (mean[part], std[part]))
+                slopes.append(torch.autograd.grad(loss.sum(), image)[0])
+            losses.append(loss.detach())
+        best.update(candidates, torch.cat(losses)[:, None])
+        return torch.cat(slopes)
 
     def _shift(self, slope: Tensor, start: Tensor, moves: int) -> Tensor:
         """Where the whole feature would rather be, (n, 2) whole pixels: the sign of the loss's change under a shift by one pixel, times the move."""
