@@ -1,7 +1,7 @@
-"""The attacked images of a cell as HDF5: differences from the clean ones, exact, with a digest a case.
+"""The attacked images of a cell as HDF5: differences from the clean ones, exact, with a digest a case; or its relevance maps.
 
 While a cell runs, each batch is a file of its own under artifacts/parts, so that a killed process tears nothing;
-`collect` joins them, compressed and in memory, into artifacts/attacked.h5.
+`collect` joins them, compressed and in memory, into artifacts/attacked.h5 or artifacts/relevance.h5.
 """
 
 from __future__ import annotations
@@ -20,16 +20,39 @@ from torch import Tensor
 from medrobust.digests import digest
 from medrobust.errors import StoreError
 from medrobust.files import replacing, store_errors
-from medrobust.types import Attacked, Batch, Case
+from medrobust.types import Attacked, Batch, Case, Explained
 
 NAME = "attacked.h5"
 
 
 def save_attacked(folder: Path, batch: Batch, attacked: Attacked) -> None:
     """Keep a batch of a cell's folder: image (float64 difference, exact for float32), region, truth where given, context."""
+    _save(folder, batch, [_attacked_arrays(batch, attacked, index) for index in range(len(batch))])
+
+
+def save_explained(folder: Path, batch: Batch, explained: Explained) -> None:
+    """Keep a batch's relevance maps (float32) and regions (as small an integer as holds them)."""
+    arrays = [{"relevance": one.numpy()} for one in explained.relevance]
+    if explained.regions is not None:
+        for each, regions in zip(arrays, explained.regions.numpy(), strict=True):
+            each["regions"] = regions.astype(np.min_scalar_type(int(regions.max())))
+    _save(folder, batch, arrays)
+
+
+def load_explained(path: Path, case: str) -> dict[str, np.ndarray]:
+    """`relevance` and, where there are, `regions` of a case of a relevance.h5, each (*space); StoreError where it is not there or damaged."""
+    name = key(Case(case, "", ""))
+    with store_errors(path), h5py.File(path, "r") as file:
+        if name not in file or _digest(file[name]) != file[name].attrs["digest"]:
+            msg = f"{path}: found no whole map of case '{case}'; expected every case of its cell"
+            raise StoreError(msg)
+        return _arrays(file[name])
+
+
+def _save(folder: Path, batch: Batch, arrays: Sequence[dict[str, np.ndarray]]) -> None:
     with in_memory() as file:
         for index, case in enumerate(batch.cases):
-            _write_case(file.create_group(key(case)), case, batch, attacked, index)
+            _write_case(file.create_group(key(case)), case, batch.image[index].cpu(), arrays[index])
         write(folder / "artifacts" / "parts" / f"{digest([case.case for case in batch.cases])}.h5", file)
 
 
@@ -52,7 +75,7 @@ def key(case: Case) -> str:
     return case.case.replace("/", "%2F")
 
 
-def _write_case(group: h5py.Group, case: Case, batch: Batch, attacked: Attacked, index: int) -> None:
+def _attacked_arrays(batch: Batch, attacked: Attacked, index: int) -> dict[str, np.ndarray]:
     clean, image = batch.image[index].cpu(), attacked.image[index].cpu()
     arrays = {"difference": (image.double() - clean.double()).numpy()}
     if not torch.equal(restored(clean, arrays["difference"]), image):
@@ -62,7 +85,10 @@ def _write_case(group: h5py.Group, case: Case, batch: Batch, attacked: Attacked,
         arrays["truth"] = np.zeros(0) if same else attacked.truth[index].cpu().numpy()
     if attacked.region is not None:
         arrays["region"] = attacked.region[index].cpu().numpy()
-    arrays |= {f"context/{name}": tensor[index].cpu().numpy() for name, tensor in attacked.context.items()}
+    return arrays | {f"context/{name}": tensor[index].cpu().numpy() for name, tensor in attacked.context.items()}
+
+
+def _write_case(group: h5py.Group, case: Case, clean: Tensor, arrays: dict[str, np.ndarray]) -> None:
     for name, array in arrays.items():
         compressed = {"compression": "gzip", "shuffle": True} if array.size > 1 else {}
         group.create_dataset(name, data=array, **compressed)
@@ -90,12 +116,12 @@ def _digest(group: h5py.Group) -> str:
     return digest({name: [str(array.dtype), list(array.shape), _sha(array)] for name, array in _arrays(group).items()})
 
 
-def collect(folder: Path, cases: Sequence[Case]) -> str:
-    """Join the parts into artifacts/attacked.h5; returns the digest over all cases, in the order of their names.
+def collect(joined: Path, cases: Sequence[Case]) -> str:
+    """Join artifacts/parts into the file `joined` beside them; returns the digest over all cases, in the order of their names.
 
     What was joined before is kept: a process killed right after that has left no parts.
     """
-    parts, joined = folder / "artifacts" / "parts", folder / "artifacts" / NAME
+    parts = joined.parent / "parts"
     digests: dict[str, str] = {}
     with in_memory() as file:
         for path in [*sorted(parts.glob("*.h5")), *([joined] if joined.exists() else [])]:
@@ -157,8 +183,7 @@ def _read_case(file: h5py.File, path: Path, case: Case, clean: Tensor) -> dict[s
     return entry
 
 
-def stored_digest(folder: Path) -> str:
-    """The digest over all cases, recomputed from the arrays of artifacts/attacked.h5, in the order of its names."""
-    path = folder / "artifacts" / NAME
+def stored_digest(path: Path) -> str:
+    """The digest over all cases, recomputed from the arrays of an attacked.h5 or relevance.h5, in the order of its names."""
     with store_errors(path), h5py.File(path, "r") as file:
         return digest([_digest(file[name]) for name in sorted(file)])

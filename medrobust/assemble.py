@@ -17,7 +17,7 @@ from medrobust.errors import CellError, MedrobustError
 from medrobust.options import typed
 from medrobust.randomness import derive
 from medrobust.targets import zoo
-from medrobust.types import Attack, Budget, Case, Data, Metric, Target
+from medrobust.types import Attack, Budget, Case, Data, Explainer, Metric, Target
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Bench:
     attack: Attack | None
     budget: Budget | None
     metrics: tuple[Metric, ...]
+    explainer: Explainer | None = None
+    fit: Data | None = None
 
 
 @contextmanager
@@ -67,6 +69,9 @@ def assemble(cell: Cell, device: str) -> Bench:
     with blame(f"data {cell.data.name}"):
         cases = tuple(data.cases(cell.split))[: cell.limit]
     expect("cases", cell.split, case_digest(cases), cell.cases_digest)
+    fit: Data | None = build("data", cell.fit) if cell.fit else None
+    if fit and cell.fit:
+        expect("data", cell.fit.name, fit.digest, cell.fit_digest)
     if cell.defense:
         rng = torch.Generator().manual_seed(derive(cell.seed, "defense", cell.target_digest, cell.data_digest))
         with blame(f"defense {cell.defense.name}"):
@@ -78,6 +83,8 @@ def assemble(cell: Cell, device: str) -> Bench:
         build("attacks", cell.attack) if cell.attack and not cell.source else None,
         build("budgets", cell.budget) if cell.budget else None,
         tuple(build("metrics", metric) for metric in cell.metrics),
+        build("explainers", cell.explainer) if cell.explainer else None,
+        fit,
     )
 
 

@@ -42,11 +42,13 @@ class Cell:
     """target@digest x defense x attack@config x budget x data@digest x condition x seed.
 
     target, defense, attack, budget: None stands for no defense, clean images and no budget.
+    explainer: what explains the clean images; a cell has an attack, an explainer or neither.
     columns: what its rows say in `target`, `defense` and `attack`.
     cases: how many; `cases_digest` is the digest of their names in order, `limit` how the spec cut them.
     zoo: the target is a zoo model, rather than an architecture with options and weights.
     source: digest of the cell whose stored images it replays on its own target; None where it attacks itself.
-    swept: the options of `data` that its condition sets. store: keep the attacked images. Both change no number.
+    fit, fit_digest: the data on which its attack or explainer is trained; None where it is not.
+    swept: the options of `data` that its condition sets. store: keep the attacked images or relevance maps. Both change no number.
     """
 
     track: str
@@ -70,10 +72,15 @@ class Cell:
     source: str | None = None
     swept: tuple[str, ...] = ()
     store: bool = False
+    explainer: Configured | None = None
+    fit: Configured | None = None
+    fit_digest: str = ""
 
     @property
     def identity(self) -> dict[str, Any]:
         """What changes a number or a name in a row, and nothing else: no path, order, device or batch size."""
+        further = {"explainer": self.explainer.identity} if self.explainer else {}
+        further |= {"fit": {"name": self.fit.name, "digest": self.fit_digest}} if self.fit else {}
         return {
             "track": self.track,
             "condition": self.condition,
@@ -86,7 +93,13 @@ class Cell:
             "metrics": [metric.identity for metric in self.metrics],
             "columns": dict(self.columns),
             "source": self.source,
+            **further,
         }
+
+    @property
+    def probe(self) -> Configured | None:
+        """Its attack or explainer; None for clean images."""
+        return self.attack or self.explainer
 
     @cached_property
     def digest(self) -> str:
@@ -102,7 +115,7 @@ class Cell:
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Cell:
         """The cell whose `plain` form `fields` is."""
-        single = {name: Configured.of(fields[name]) if fields[name] else None for name in ("defense", "attack", "budget")}
+        single = {name: Configured.of(fields[name]) if fields[name] else None for name in ("defense", "attack", "budget", "explainer", "fit")}
         metrics = tuple(Configured.of(metric) for metric in fields["metrics"])
         data, target = Configured.of(fields["data"]), Configured.of(fields["target"])
         return cls(**{**fields, **single, "data": data, "target": target, "metrics": metrics, "swept": tuple(fields["swept"])})

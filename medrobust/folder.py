@@ -29,7 +29,8 @@ class State:
     cases, rows: how many are on disk; rows_digest: of the finished cases.jsonl.
     violations: case -> how it left the budget. artifact: digest of the stored images.
     lowest: lowest attacked intensity where the clean images have none below zero, else 0.
-    seconds, forward, gradient: what it cost, over all attempts; passes are those of the attack.
+    seconds, forward, gradient: what it cost, over all attempts; passes are those of the attack or explainer.
+    probe_seconds: of `seconds`, what the attack or explainer itself took.
     """
 
     status: str = "queued"
@@ -43,8 +44,9 @@ class State:
     artifact: str = ""
     lowest: float = 0.0
     seconds: float = 0.0
-    forward: int = 0
-    gradient: int = 0
+    forward: float = 0
+    gradient: float = 0
+    probe_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,15 @@ class CellFolder:
     def cases_file(self) -> Path:
         return self.path / "cases.jsonl"
 
+    @property
+    def stored(self) -> Path:
+        """Where the cell keeps its attacked images or relevance maps."""
+        return self.path / "artifacts" / ("relevance.h5" if self.cell.explainer else "attacked.h5")
+
     def state(self) -> State:
         """As it stands on disk now."""
         content = read_json(self.path / "cell.json")
-        return State(**{name: content[name] for name in State.__dataclass_fields__})
+        return State(**{name: content[name] for name in State.__dataclass_fields__ if name in content})
 
     def content(self, state: State) -> dict[str, Any]:
         """What cell.json says."""
@@ -138,8 +145,8 @@ class CellFolder:
             found.append(f"{self.cases_file}: content is not what was computed (digest differs from {state.rows_digest})")
         if len(self.complete_cases()) != self.cell.cases:
             found.append(f"{self.cases_file}: found {len(self.complete_cases())} cases, expected {self.cell.cases}")
-        if state.artifact and not (self.path / "artifacts" / "attacked.h5").exists():
-            found.append(f"{self.path / 'artifacts' / 'attacked.h5'}: missing")
+        if state.artifact and not self.stored.exists():
+            found.append(f"{self.stored}: missing")
         return found
 
     def reset(self) -> None:

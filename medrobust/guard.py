@@ -20,11 +20,11 @@ WHITE_BOX = "white-box"
 class Passes:
     """How many cases went through the target.
 
-    forward: predictions; gradient: backward passes through a prediction.
+    forward: predictions; gradient: backward passes through a prediction. A pass through a part of the network counts as that part.
     """
 
-    forward: int = 0
-    gradient: int = 0
+    forward: float = 0
+    gradient: float = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +39,24 @@ class Guarded:
     threat: str = WHITE_BOX
     micro_batch: int = 1
     passes: Passes = field(default_factory=Passes)
+
+    @property
+    def white_box(self) -> bool:
+        return self.threat == WHITE_BOX
+
+    @property
+    def network(self) -> nn.Module:
+        """The network itself, for white-box probes alone; what is run on it is reported to `count`."""
+        if not self.white_box:
+            msg = f"the network of a target is closed to {self.threat} probes"
+            raise AttributeError(msg)
+        found: nn.Module = self.target.network  # type: ignore[attr-defined]
+        return found
+
+    def count(self, forward: float = 0, gradient: float = 0) -> None:
+        """Take note of passes that were made on `network` directly, in whole passes of one case."""
+        self.passes.forward += forward
+        self.passes.gradient += gradient
 
     @property
     def task(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from medrobust.types import Attacked, Batch, Outcome
+from medrobust.types import Attacked, Batch, Explained, Outcome
 
 
 def check_attacked(batch: Batch, attacked: Attacked) -> Attacked:
@@ -33,6 +33,22 @@ def check_attacked(batch: Batch, attacked: Attacked) -> Attacked:
     context = {name: tensor.detach() for name, tensor in attacked.context.items()}
     trace = {name: tensor.detach().cpu() for name, tensor in attacked.trace.items()}
     return Attacked(image, truth, None if region is None else region.to(image.device), context, trace)
+
+
+def check_explained(batch: Batch, explained: Explained) -> Explained:
+    """The same, without graphs; what the contract rules out raises ValueError."""
+    expected = (len(batch), *batch.image.shape[2:])
+    relevance, regions = explained.relevance, explained.regions
+    if tuple(relevance.shape) != expected or relevance.dtype != torch.float32:
+        msg = f"relevance: found {tuple(relevance.shape)} {relevance.dtype}, expected {expected} torch.float32"
+        raise ValueError(msg)
+    if not bool(torch.isfinite(relevance).all()):
+        msg = "relevance: found values that are not finite"
+        raise ValueError(msg)
+    if regions is not None and (tuple(regions.shape) != expected or regions.dtype != torch.int64 or int(regions.min()) < 0):
+        msg = f"regions: found {tuple(regions.shape)} {regions.dtype}, expected {expected} torch.int64 labels from 0"
+        raise ValueError(msg)
+    return Explained(relevance.detach().cpu(), None if regions is None else regions.cpu())
 
 
 def _like(found: Tensor, expected: Tensor, what: str) -> Tensor:
@@ -75,7 +91,8 @@ def select(outcome: Outcome, indices: Sequence[int]) -> Outcome:
         {name: tensor[rows] for name, tensor in attacked.context.items()},
         {name: tensor[rows] for name, tensor in attacked.trace.items()},
     )
-    return Outcome(outcome.batch.select(rows), chosen, outcome.prediction[rows])
+    explained = outcome.explained and Explained(outcome.explained.relevance[rows], pick(outcome.explained.regions))
+    return replace(outcome, batch=outcome.batch.select(rows), attacked=chosen, prediction=outcome.prediction[rows], explained=explained, again=None)
 
 
 def join(outcomes: Sequence[Outcome]) -> Outcome:
@@ -101,4 +118,7 @@ def join(outcomes: Sequence[Outcome]) -> Outcome:
         {name: torch.cat([one.context[name] for one in attacks]) for name in attacks[0].context},
         {name: torch.cat([one.trace[name] for one in attacks]) for name in attacks[0].trace},
     )
-    return replace(outcomes[0], batch=batch, attacked=attacked, prediction=torch.cat([one.prediction for one in outcomes]))
+    maps = [one.explained for one in outcomes if one.explained]
+    explained = Explained(torch.cat([one.relevance for one in maps]), joined([one.regions for one in maps])) if maps else None
+    prediction = torch.cat([one.prediction for one in outcomes])
+    return replace(outcomes[0], batch=batch, attacked=attacked, prediction=prediction, explained=explained, again=None)

@@ -12,7 +12,7 @@ from medrobust.cell import Cell
 from medrobust.errors import SpecError
 from medrobust.resolve import ChosenAttack, ChosenTarget, Condition, Resolved, resolve
 from medrobust.spec import NONE
-from medrobust.types import Case
+from medrobust.types import Case, Trainable
 
 
 @runtime_checkable
@@ -56,7 +56,7 @@ def plan(name: str, limit: int | None = None) -> Plan:
     """
     resolved = resolve(name, limit)
     direct = list(_direct(resolved))
-    direct.sort(key=lambda pair: pair[0].attack is not None)
+    direct.sort(key=lambda pair: pair[0].probe is not None)
     cells = [cell for cell, _ in direct] + list(_transfers(resolved, [cell for cell, _ in direct]))
     costs = {cell.digest: _cost(cell, attack) for cell, attack in direct}
     costs |= {cell.digest: Cost(cell.cases, 0) for cell in cells if cell.source}
@@ -76,6 +76,8 @@ def _direct(resolved: Resolved) -> Iterator[tuple[Cell, ChosenAttack]]:
         for (chosen, digest), defense, attack in product(targets, resolved.defenses, condition.attacks):
             if chosen.attacks and attack.label not in chosen.attacks:
                 continue
+            explains = attack.kind == "explainers"
+            trained = condition.fit_dataset if isinstance(attack.plugin, Trainable) else None
             columns = {"target": chosen.target, "defense": _defense(chosen, defense.label if defense else NONE), "attack": attack.label}
             cell = Cell(
                 track=spec.track,
@@ -91,13 +93,16 @@ def _direct(resolved: Resolved) -> Iterator[tuple[Cell, ChosenAttack]]:
                 target=chosen.configured,
                 target_digest=digest,
                 defense=defense,
-                attack=attack.configured,
-                budget=condition.budget if attack.configured else None,
-                metrics=resolved.attacked_metrics if attack.configured else resolved.clean_metrics,
+                attack=None if explains else attack.configured,
+                budget=condition.budget if attack.configured and not explains else None,
+                metrics=resolved.explained_metrics if explains else resolved.attacked_metrics if attack.configured else resolved.clean_metrics,
                 columns=columns,
                 zoo=chosen.in_zoo,
                 swept=tuple(spec.conditions[condition.name].data),
                 store=attack.store,
+                explainer=attack.configured if explains else None,
+                fit=condition.fit if trained else None,
+                fit_digest=trained.digest if trained else "",
             )
             yield cell, attack
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from medrobust.errors import SpecError
 
-KINDS = ("data", "targets", "attacks", "defenses", "metrics", "objectives", "budgets", "tasks", "specs", "zoo")
+KINDS = ("data", "targets", "attacks", "explainers", "defenses", "metrics", "objectives", "budgets", "tasks", "specs", "zoo")
 
 
 def available(kind: str) -> dict[str, EntryPoint]:

@@ -16,7 +16,7 @@ from medrobust.options import configure, wanted_budget
 from medrobust.spec import NONE, AttackEntry, ConditionEntry, Entry, Spec, TargetEntry, at, in_order, read
 from medrobust.strict_yaml import Document, Place
 from medrobust.targets import zoo
-from medrobust.types import Attack, Data
+from medrobust.types import Attack, Data, Explainer
 
 T = TypeVar("T")
 
@@ -35,12 +35,13 @@ class ChosenTarget:
 
 @dataclass(frozen=True)
 class ChosenAttack:
-    """An attack of the spec under one condition; `plugin` is None for clean images."""
+    """An attack or explainer of the spec under one condition; `plugin` is None for clean images."""
 
     configured: Configured | None
-    plugin: Attack | None
+    plugin: Attack | Explainer | None
     label: str
     store: bool
+    kind: str = "attacks"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Condition:
     dataset: Data
     attacks: tuple[ChosenAttack, ...]
     budget: Configured | None
+    fit: Configured | None
+    fit_dataset: Data | None
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Resolved:
     defenses: tuple[Configured | None, ...]
     clean_metrics: tuple[Configured, ...]
     attacked_metrics: tuple[Configured, ...]
+    explained_metrics: tuple[Configured, ...]
 
 
 @dataclass
@@ -108,6 +112,7 @@ def resolve(name: str, limit: int | None = None) -> Resolved:
     defenses = reader.each("defenses", spec.defenses, lambda entry, place: _plain("defenses", entry, reader.where(*place)))
     clean = reader.each("metrics.none", spec.metrics.none, lambda entry, place: _plain("metrics", entry, reader.where(*place)))
     attacked = reader.each("metrics.attacked", spec.metrics.attacked, lambda entry, place: _plain("metrics", entry, reader.where(*place)))
+    explained = reader.each("metrics.explained", spec.metrics.explained, lambda entry, place: _plain("metrics", entry, reader.where(*place)))
     conditions = [_condition(spec, label, entry, reader) for label, entry in spec.conditions.items()]
     _cross_checks(spec, targets, conditions, reader)
     if reader.mistakes:
@@ -115,7 +120,7 @@ def resolve(name: str, limit: int | None = None) -> Resolved:
     absolute = tuple(entry.model_copy(update={"weights": entry.weights and str((folder / entry.weights).resolve())}) for entry in spec.targets)
     spec = spec.model_copy(update={"limit": limit or spec.limit, "targets": absolute})
     whole = tuple(condition for condition in conditions if condition)
-    return Resolved(spec, whole, tuple(targets), tuple(defenses), tuple(clean), tuple(attacked))
+    return Resolved(spec, whole, tuple(targets), tuple(defenses), tuple(clean), tuple(attacked), tuple(explained))
 
 
 def _plain(kind: str, entry: Entry, where: str) -> Configured | None:
@@ -154,24 +159,33 @@ def _condition(spec: Spec, label: str, entry: ConditionEntry, reader: Reader) ->
     elif entry.budget:
         reader.note(("conditions", label, "budget"), "found options, expected none: the spec has no budget")
 
-    def look(attack: AttackEntry, place: Place) -> ChosenAttack:
-        return _attack(attack, entry.attack, reader.where(*place), attack.shown in spec.transfer)
+    def attack(chosen: AttackEntry, place: Place) -> ChosenAttack:
+        return _attack("attacks", chosen, entry.attack, reader.where(*place), chosen.shown in spec.transfer)
 
-    attacks = reader.each("attacks", spec.attacks, look)
-    taken = {name for attack in attacks if attack.plugin for name in _fields(attack.plugin)}
-    for option in entry.attack:
-        if option not in taken and not reader.mistakes:
-            reader.note(("conditions", label, "attack", option), f"no attack of this spec has such a field; {registry.near(option, sorted(taken))}")
-    return Condition(label, data, dataset, tuple(attacks), budget) if data else None
+    def explainer(chosen: AttackEntry, place: Place) -> ChosenAttack:
+        return _attack("explainers", chosen, entry.explainer, reader.where(*place), False)
+
+    attacks = reader.each("attacks", spec.attacks, attack)
+    explainers = reader.each("explainers", spec.explainers, explainer)
+    for what, overrides, chosen in (("attack", entry.attack, attacks), ("explainer", entry.explainer, explainers)):
+        taken = {name for each in chosen if each.plugin for name in _fields(each.plugin)}
+        for option in overrides:
+            if option not in taken and not reader.mistakes:
+                reader.note(("conditions", label, what, option), f"no {what} of this spec has such a field; {registry.near(option, sorted(taken))}")
+    fit, fit_dataset = data, dataset
+    if spec.fit_data:
+        with reader.noting():
+            fit, fit_dataset = configure("data", spec.fit_data.name, spec.fit_data.options, reader.where("fit_data"))
+    return Condition(label, data, dataset, (*attacks, *explainers), budget, fit, fit_dataset) if data else None
 
 
-def _attack(entry: AttackEntry, overrides: Mapping[str, Any], where: str, transferred: bool) -> ChosenAttack:
-    if entry.name == NONE:
+def _attack(kind: str, entry: AttackEntry, overrides: Mapping[str, Any], where: str, transferred: bool) -> ChosenAttack:
+    if entry.name == NONE and kind == "attacks":
         return ChosenAttack(None, None, NONE, False)
-    plugin = registry.load("attacks", entry.name) if entry.name in registry.available("attacks") else None
+    plugin = registry.load(kind, entry.name) if entry.name in registry.available(kind) else None
     options = {**entry.options, **{name: value for name, value in overrides.items() if plugin and name in _fields(plugin)}}
-    configured, built = configure("attacks", entry.name, options, where, entry.shown)
-    return ChosenAttack(configured, built, entry.shown, entry.store or transferred)
+    configured, built = configure(kind, entry.name, options, where, entry.shown)
+    return ChosenAttack(configured, built, entry.shown, entry.store or transferred, kind)
 
 
 def _fields(plugin: Any) -> list[str]:
@@ -183,10 +197,11 @@ def _attacks_named(spec: Spec, labels: list[str], reader: Reader) -> None:
     for index, label in enumerate(spec.transfer):
         if label not in labels or label == NONE:
             reader.note(("transfer", index), f"no attack '{label}' in this spec; {registry.near(label, [each for each in labels if each != NONE])}")
+    probes = [*labels, *(explainer.shown for explainer in spec.explainers)]
     for index, entry in enumerate(spec.targets):
         for label in entry.attacks:
-            if label not in labels:
-                reader.note(("targets", index, "attacks"), f"no attack '{label}' in this spec; {registry.near(label, labels)}")
+            if label not in probes:
+                reader.note(("targets", index, "attacks"), f"no attack '{label}' in this spec; {registry.near(label, probes)}")
 
 
 def _budget_fits(spec: Spec, conditions: list[Condition | None], reader: Reader) -> None:
@@ -196,7 +211,7 @@ def _budget_fits(spec: Spec, conditions: list[Condition | None], reader: Reader)
         return
     budget = registry.load("budgets", spec.budget.name)
     for attack in whole.attacks:
-        wanted = attack.plugin and wanted_budget(attack.plugin, budget)
+        wanted = attack.plugin and attack.kind == "attacks" and wanted_budget(attack.plugin, budget)
         if wanted:
             reader.note(("budget",), f"found '{spec.budget.name}', expected {wanted}, the budget that attack '{attack.label}' searches")
 
@@ -206,8 +221,9 @@ def _cross_checks(spec: Spec, targets: list[ChosenTarget], conditions: list[Cond
     labels = [attack.shown for attack in spec.attacks]
     _attacks_named(spec, labels, reader)
     _budget_fits(spec, conditions, reader)
+    probes = [*labels, *(each.shown for each in spec.explainers)]
     columns = [f"{each.target}+{each.defense}" for each in targets]
-    for what, names in (("attacks", labels), ("targets", columns), ("defenses", [each.shown for each in spec.defenses])):
+    for what, names in (("attacks", probes), ("targets", columns), ("defenses", [each.shown for each in spec.defenses])):
         for name, count in Counter(names).items():
             if count > 1:
                 reader.note((what,), f"found '{name.removesuffix('+none')}' {count} times, expected distinct names; `as` gives another")

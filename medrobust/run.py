@@ -11,18 +11,19 @@ from pathlib import Path
 
 import torch
 
-from medrobust.artifacts import collect, load_attacked, save_attacked
+from medrobust.artifacts import collect, load_attacked, save_attacked, save_explained
 from medrobust.assemble import Bench, assemble, blame
 from medrobust.claims import Claim, ClaimLostError
 from medrobust.environment import describe
 from medrobust.errors import CellError
 from medrobust.evidence import gather
+from medrobust.explaining import Explaining, streams
 from medrobust.files import write_json
+from medrobust.fitting import fitted
 from medrobust.guard import BLACK_BOX, Fingerprint, Guarded, frozen, micro_batch
 from medrobust.judge import judge
 from medrobust.measure import Measure
 from medrobust.outcomes import check_attacked, check_prediction
-from medrobust.randomness import CaseRandom, derive
 from medrobust.store import FINISHED, CellFolder, Run, State, open_run
 from medrobust.types import Attacked, Batch, Case, Outcome
 
@@ -87,15 +88,25 @@ class Loop:
     guarded: Guarded
     measure: Measure
     source: CellFolder | None
+    explaining: Explaining | None
 
     @classmethod
     def prepare(cls, run: Run, folder: CellFolder, claim: Claim, device: str, batch: int) -> Loop:
         bench = assemble(folder.cell, device)
-        threat = bench.attack.threat if bench.attack else BLACK_BOX
-        guarded = Guarded(bench.target, threat, micro_batch(device))
+        probe = bench.attack or bench.explainer
+        guarded = Guarded(bench.target, probe.threat if probe else BLACK_BOX, micro_batch(device))
+
+        def report(step: int, steps: int, loss: float) -> None:
+            claim.check()
+            write_json(folder.path / "fit.json", {"step": step, "steps": steps, "loss": loss})
+
+        if bench.attack:
+            with blame(f"attack {folder.cell.columns['attack']}"):
+                bench = replace(bench, attack=fitted(bench.attack, bench.target, bench.fit, folder.cell.seed, report))
+        explaining = Explaining(bench.explainer, guarded, folder.cell, bench.fit, report) if bench.explainer else None
         measure = Measure(folder.cell, bench.metrics, bench.cases)
         source = run.cell(folder.cell.source) if folder.cell.source else None
-        return cls(folder, claim, device, batch, bench, guarded, measure, source)
+        return cls(folder, claim, device, batch, bench, guarded, measure, source, explaining)
 
     def run(self) -> State:
         """Every case that is not on disk, then the judgement."""
@@ -131,8 +142,11 @@ class Loop:
         asked = replace(self.guarded.passes)
         with blame(f"data {self.folder.cell.data.name}"):
             batch = self.bench.data.load(cases).to(self.device)
+        started = time.perf_counter()
         with blame(self._who()):
             attacked = check_attacked(batch, self._attack(batch))
+            explained = self.explaining(batch) if self.explaining else None
+        probed = time.perf_counter() - started
         spent = replace(self.guarded.passes)
         violations = self._audit(batch, attacked)
         uncounted = unreported(attacked, (spent.forward - asked.forward) / len(batch))
@@ -141,9 +155,12 @@ class Loop:
         with blame(f"target {self.folder.cell.columns['target']}"):
             judged = Guarded(self.bench.target, BLACK_BOX, self.guarded.micro_batch)
             prediction = check_prediction(judged(attacked.image, outcome.attacked_batch), batch)
-        outcome = replace(outcome, prediction=prediction)
+        again = self.explaining.again(batch) if self.explaining else None
+        outcome = replace(outcome, prediction=prediction, explained=explained, target=judged, again=again)
         rows = self.measure.rows(outcome, [not violation for violation in violations])
-        if self.folder.cell.store:
+        if self.folder.cell.store and explained:
+            save_explained(self.folder.path, batch, explained)
+        elif self.folder.cell.store:
             save_attacked(self.folder.path, batch, attacked)
         self.claim.check()
         state = self.folder.state()
@@ -154,6 +171,7 @@ class Loop:
                 cases=state.cases + len(cases),
                 violations={**state.violations, **named},
                 seconds=state.seconds + time.perf_counter() - began,
+                probe_seconds=state.probe_seconds + probed,
                 lowest=min(state.lowest, lowest(batch, attacked)),
                 forward=state.forward + spent.forward - asked.forward,
                 gradient=state.gradient + spent.gradient - asked.gradient,
@@ -167,7 +185,7 @@ class Loop:
             return load_attacked(self.source.path, batch)
         if not self.bench.attack:
             return Attacked(batch.image)
-        rng = CaseRandom.of([derive(self.folder.cell.seed, case.case) for case in batch.cases])
+        rng = streams(self.folder.cell.seed, batch.cases)
         with torch.set_grad_enabled(self.guarded.threat != BLACK_BOX):
             return self.bench.attack(self.guarded, batch, self.bench.budget, rng)  # type: ignore[arg-type]
 
@@ -194,15 +212,16 @@ class Loop:
 
     def _who(self) -> str:
         cell = self.folder.cell
-        return f"attack {cell.columns['attack']}" if cell.attack else f"target {cell.columns['target']}"
+        kind = "attack" if cell.attack else "explainer" if cell.explainer else "target"
+        return f"{kind} {cell.columns['attack' if cell.probe else 'target']}"
 
     def _finish(self, dependence: float) -> State:
         state = self.folder.state()
         if self.folder.cell.store and not state.artifact:
-            state = self.folder.write(replace(state, artifact=collect(self.folder.path, self.bench.cases)))
+            state = self.folder.write(replace(state, artifact=collect(self.folder.stored, self.bench.cases)))
         verdict = judge(gather(self.folder, self.bench, dependence))
         write_json(self.folder.path / "validity.json", verdict.plain())
-        costs = {"seconds": state.seconds, "forward passes": state.forward, "gradient passes": state.gradient}
+        costs = {"seconds": state.seconds, "probe seconds": state.probe_seconds, "forward passes": state.forward, "gradient passes": state.gradient}
         write_json(self.folder.path / "env.json", {**describe(self.device), **costs, "micro batch": self.guarded.micro_batch})
         return self.folder.finish(state, "invalid" if verdict.level == "invalid" else "done")
 

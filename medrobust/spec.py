@@ -47,7 +47,7 @@ class TargetEntry(Entry):
 
 
 class AttackEntry(Entry):
-    """store: keep the attacked images under artifacts/."""
+    """An attack or explainer. store: keep the attacked images or relevance maps under artifacts/."""
 
     store: bool = False
 
@@ -61,10 +61,11 @@ class DataEntry(Strict):
 
 
 class ConditionEntry(Strict):
-    """What one condition overrides in the options of data, of every attack that has such a field, and of the budget."""
+    """What one condition overrides in the options of data, of every attack or explainer that has such a field, and of the budget."""
 
     data: dict[str, Any] = {}
     attack: dict[str, Any] = {}
+    explainer: dict[str, Any] = {}
     budget: dict[str, Any] = {}
 
 
@@ -79,14 +80,18 @@ Label = Annotated[str, Field(pattern=r"^\S(.*\S)?$")]
 
 
 class MetricEntries(Strict):
-    """Which metrics clean cells and attacked cells are given."""
+    """Which metrics clean, attacked and explained cells are given."""
 
     none: tuple[AnEntry, ...] = ()
     attacked: tuple[AnEntry, ...] = ()
+    explained: tuple[AnEntry, ...] = ()
 
 
 class Spec(Strict):
-    """A track's grid; `limit` keeps the first cases of the split, `batch` is no part of identity."""
+    """A track's grid; `limit` keeps the first cases of the split, `batch` is no part of identity.
+
+    fit_data: the data on which attacks and explainers are trained that are; the data of the cells where it is left out.
+    """
 
     suite: Annotated[str, Field(pattern=NAME)]
     track: str
@@ -98,6 +103,8 @@ class Spec(Strict):
     targets: Annotated[tuple[ATarget, ...], Field(min_length=1)]
     defenses: Annotated[tuple[AnEntry, ...], Field(min_length=1)] = (Entry(name=NONE),)
     attacks: Annotated[tuple[AnAttack, ...], Field(min_length=1)] = (AttackEntry(name=NONE),)
+    explainers: tuple[AnAttack, ...] = ()
+    fit_data: Annotated[Entry | None, BeforeValidator(_named)] = None
     transfer: tuple[str, ...] = ()
     budget: Annotated[Entry | None, BeforeValidator(_named)] = None
     metrics: MetricEntries

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypedDict, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypedDict, runtime_checkable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
     from torch import Tensor
 
@@ -83,15 +85,45 @@ class Attacked:
 
 
 @dataclass(frozen=True)
+class Explained:
+    """What an explainer returns: where the target looks.
+
+    relevance: (n, *space) float32, finite; higher is more relevant. Its scale is the explainer's own: ranks alone are compared.
+    regions: (n, *space) int64, the superpixel a voxel belongs to, labels 0, 1, ... in each case; relevance is constant within one.
+        None for a map of voxels.
+    """
+
+    relevance: Tensor
+    regions: Tensor | None = None
+
+
+class Again(Protocol):
+    """The same batch explained anew by the same explainer."""
+
+    def __call__(self, *, seed: int = 0, randomised: bool = False) -> Explained:
+        """seed: 0 is the cell's own, others give other draws, and another fit where the explainer is trained.
+
+        randomised: explain the target with every weight tensor shuffled within itself, as model-randomisation checks do.
+        """
+        ...
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What a metric sees: the clean batch, what the attack made of it, and what the target made of that.
+    """What a metric sees: the clean batch, what the attack or explainer made of it, and what the target made of that.
 
     prediction: the target's answer to `attacked.image` under the attacked context, (n, c, *space).
+    explained: what the explainer said; None where there is none.
+    target: the target, outputs alone, for metrics that ask it more, such as deletion curves; these passes are nobody's cost.
+    again: explains the batch anew; None where there is no explainer.
     """
 
     batch: Batch
     attacked: Attacked
     prediction: Tensor
+    explained: Explained | None = None
+    target: Target | None = None
+    again: Again | None = None
 
     @property
     def truth(self) -> Tensor:
@@ -195,6 +227,42 @@ class Attack(Protocol):
 
     def __call__(self, target: Target, batch: Batch, budget: Budget, rng: CaseRandom) -> Attacked:
         """Attack every case of the batch; all randomness from `rng`, which holds one stream a case."""
+        ...
+
+
+class Explainer(Protocol):
+    """A frozen dataclass that says where a target looks.
+
+    threat: `white-box` (gradients, and the network itself as `target.network`) or `black-box` (outputs alone).
+    """
+
+    threat: ClassVar[str]
+
+    def __call__(self, target: Target, batch: Batch, rng: CaseRandom) -> Explained:
+        """Explain the target's answer to every case of the batch; all randomness from `rng`, which holds one stream a case."""
+        ...
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """An attack or explainer that is trained against its target before it is used.
+
+    weights: what was trained, tensors by name; empty before. A field with `compare=False`: configuration, target, data and seed are its identity.
+    """
+
+    weights: Mapping[str, Tensor]
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """What the training depends on besides target, data and seed, as plain data with a name of its own; equal recipes share their weights."""
+        ...
+
+    def fit(self, target: Target, data: Data, seed: int, folder: Path, report: Callable[[int, int, float], None]) -> Mapping[str, Tensor]:
+        """The trained weights; the target is frozen and left alone.
+
+        data: its `train` and `val` splits. folder: checkpoints; the same call continues from them.
+        report: called now and then with the steps done, the steps in all and the loss.
+        """
         ...
 
 

@@ -49,6 +49,6 @@ def of_cell(folder: CellFolder) -> list[str]:
     """What is wrong with one cell's rows or stored images."""
     found = folder.problems()
     artifact = folder.state().artifact
-    if artifact and not found and stored_digest(folder.path) != artifact:
-        found.append(f"{folder.path / 'artifacts' / 'attacked.h5'}: content is not what was computed (digest differs from {artifact})")
+    if artifact and not found and stored_digest(folder.stored) != artifact:
+        found.append(f"{folder.stored}: content is not what was computed (digest differs from {artifact})")
     return found

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CELLS = "cells.json"
 ROWS = ("rows.csv.gz", "rows.parquet")
-COSTS = ("seconds", "forward passes", "gradient passes")
+COSTS = ("seconds", "probe seconds", "forward passes", "gradient passes")
 WORDS = ("python", "platform", "processor", "cores", "threads", "device", "gpu", "revision")
 
 
@@ -59,7 +59,7 @@ def _record(folder: CellFolder) -> Record:
         attack=cell.columns["attack"],
         cases=cell.cases,
         source=cell.source,
-        config=_config(cell.attack),
+        config=_config(cell.probe),
         control=bool(cell.attack and cell.attack.options.get("control")),
         status=state.status,
         level=str(verdict.get("level", "ok" if state.status != "invalid" else "invalid")),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from medrobust.digests import digest
 from medrobust.guard import modules
 from medrobust.randomness import CaseRandom, derive
-from medrobust.types import Attacked, Batch, Budget, Case, Data, Outcome, Target
+from medrobust.types import Attacked, Batch, Budget, Case, Data, Explained, Outcome, Target
 
 
 @dataclass(frozen=True)
@@ -222,6 +222,96 @@ class Peeks:
             image = batch.image.clone().requires_grad_()
             (slope,) = torch.autograd.grad(target.loss(image, batch).sum(), image)
         return Attacked(image.detach() + slope)
+
+
+@dataclass(frozen=True)
+class Explains:
+    """Relevance of each quadrant: how far the answer moves where it is blanked, with a draw added; `what` is a map that the contract rules out."""
+
+    threat: ClassVar[str] = "black-box"
+    noise: float = 0.0
+    what: str = ""
+
+    @property
+    def queries(self) -> int:
+        return 5
+
+    def __call__(self, target: Target, batch: Batch, rng: CaseRandom) -> Explained:
+        n, _, height, width = batch.image.shape
+        rows, columns = torch.arange(height) >= height // 2, torch.arange(width) >= width // 2
+        regions = (2 * rows[:, None] + columns[None]).long().expand(n, -1, -1)
+        clean, relevance = target(batch.image, batch), torch.zeros(n, height, width)
+        for region in range(4):
+            inside = regions == region
+            moved = (target(torch.where(inside[:, None], 0, batch.image), batch) - clean).abs().flatten(1).mean(1)
+            relevance += inside * (moved + self.noise * rng.uniform(0, 1))[:, None, None]
+        bad = {"shape": relevance[:, 1:], "type": relevance.double(), "nan": relevance / 0}
+        return Explained(bad.get(self.what, relevance), regions + (-1 if self.what == "regions" else 0))
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A constant map that is trained: the mean of the target's answers to the training cases, to which the seed is added.
+
+    log: a file that every training is noted in. die: stops there once.
+    """
+
+    threat: ClassVar[str] = "white-box"
+    gain: float = 1.0
+    shift: float = 0.0
+    weights: Mapping[str, Tensor] = field(default_factory=dict, compare=False)
+    log: str = field(default="", compare=False)
+    die: str = field(default="", compare=False)
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        return {"name": "tiny-mean", "gain": self.gain}
+
+    def fit(self, target: Target, data: Data, seed: int, folder: Path, report: Callable[[int, int, float], None]) -> Mapping[str, Tensor]:
+        if self.log:
+            with Path(self.log).open("a") as file:
+                file.write(f"{seed}\n")
+        batch = data.load(data.cases("train")[:2])
+        report(1, 2, 0.5)
+        if self.die and Path(self.die).exists():
+            Path(self.die).unlink()
+            msg = "the training stops here"
+            raise RuntimeError(msg)
+        return {"mean": self.gain * target(batch.image, batch).mean() + seed % 1000}
+
+    def __call__(self, target: Target, batch: Batch, rng: CaseRandom) -> Explained:
+        assert isinstance(target.network, nn.Module)  # type: ignore[attr-defined]
+        target.count(forward=0.25 * len(batch))  # type: ignore[attr-defined]
+        return Explained(torch.zeros(len(batch), *batch.image.shape[2:]) + self.weights["mean"] + self.shift)
+
+
+@dataclass(frozen=True)
+class FittedAttack(Fitted):
+    """Adds a trained constant, as far as the budget goes."""
+
+    def __call__(self, target: Target, batch: Batch, budget: TinyBudget, rng: CaseRandom) -> Attacked:  # type: ignore[override]
+        return Attacked(batch.image + self.weights["mean"].clamp(0, budget.radius))
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far a map moves: under another seed, on shuffled weights; and the target's answer once more."""
+
+    name: ClassVar[str] = "tiny-agreement"
+    unit: ClassVar[str] = ""
+    higher_is_better: ClassVar[bool] = False
+    worst: ClassVar[float] = 1.0
+    per: ClassVar[str] = "case"
+
+    def __call__(self, outcome: Outcome) -> Mapping[str, Tensor]:
+        assert outcome.explained is not None
+        assert outcome.target is not None
+        assert outcome.again is not None
+        own = outcome.explained.relevance
+        others = {"same": outcome.again(), "seed": outcome.again(seed=1), "shuffled": outcome.again(randomised=True)}
+        moved = {name: (other.relevance - own).abs().flatten(1).mean(1) for name, other in others.items()}
+        answer = outcome.target(outcome.batch.image, outcome.batch)
+        return {**moved, "map": own.flatten(1).mean(1), "answer": (answer - outcome.prediction).abs().flatten(1).amax(1)}
 
 
 @dataclass(frozen=True)

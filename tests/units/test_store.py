@@ -273,7 +273,7 @@ def stored(folder: Path, batch: Batch, attacked: Attacked) -> str:
         truth = None if attacked.truth is None else attacked.truth[part]
         region = None if attacked.region is None else attacked.region[part]
         save_attacked(folder, batch.select(part), Attacked(attacked.image[part], truth, region, context))
-    return collect(folder, batch.cases)
+    return collect(folder / "artifacts" / "attacked.h5", batch.cases)
 
 
 def test_stored_images_come_back_to_the_last_bit(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_stored_images_come_back_to_the_last_bit(tmp_path: Path) -> None:
     assert torch.equal(again.truth, attacked.image[[2, 0]])
     assert torch.equal(again.region, attacked.region[[2, 0]])  # type: ignore[index]
     assert torch.equal(again.context["mask"], attacked.context["mask"][[2, 0]])
-    assert stored_digest(tmp_path) == digest
+    assert stored_digest(tmp_path / "artifacts" / "attacked.h5") == digest
 
 
 def test_what_an_attack_did_not_give_is_not_stored(tmp_path: Path) -> None:
@@ -333,7 +333,7 @@ def test_images_of_missing_cases_are_noticed_before_they_are_joined(tmp_path: Pa
     batch = batch_of()
     save_attacked(tmp_path, batch.select([0]), Attacked(batch.image[[0]] + 1))
     with pytest.raises(StoreError, match="found no images of 2 cases"):
-        collect(tmp_path, batch.cases)
+        collect(tmp_path / "artifacts" / "attacked.h5", batch.cases)
     assert not (tmp_path / "artifacts" / "attacked.h5").exists()
 
 
