@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, and line files whose last line may be torn."""
+"""Files that are whole or absent: atomic writes, line files whose last line may be torn, and the user's cache."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from medrobust.errors import StoreError
+
+
+def user_cache() -> Path:
+    """`$MEDROBUST_CACHE`, else `$XDG_CACHE_HOME/medrobust`, else `~/.cache/medrobust`; it need not exist."""
+    own = os.environ.get("MEDROBUST_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "medrobust"
 
 
 @contextmanager

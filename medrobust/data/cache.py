@@ -9,12 +9,7 @@ import os
 from pathlib import Path
 
 from medrobust.errors import DataError
-
-
-def user_cache() -> Path:
-    """`$MEDROBUST_CACHE`, else `$XDG_CACHE_HOME/medrobust`, else `~/.cache/medrobust`; it need not exist."""
-    own = os.environ.get("MEDROBUST_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "medrobust"
+from medrobust.files import user_cache as user_cache
 
 
 def content_digests(paths: list[Path]) -> dict[Path, str]:
