@@ -80,12 +80,12 @@ class Resampled:
 
 
 @lru_cache(maxsize=16)
-def _draws(patients: int, resamples: int, seed: int) -> Floats:
+def draws(patients: int, resamples: int, seed: int) -> Floats:
     """How often each patient is drawn in each resample, (resamples, patients)."""
     counts = np.random.default_rng(seed).multinomial(patients, np.full(patients, 1 / patients), size=resamples)
-    draws = counts.astype(np.float64)
-    draws.setflags(write=False)
-    return draws
+    drawn = counts.astype(np.float64)
+    drawn.setflags(write=False)
+    return drawn
 
 
 def resample(totals: Floats, statistic: Statistic, resamples: int = RESAMPLES, seed: int = 0) -> Resampled:
@@ -97,7 +97,7 @@ def resample(totals: Floats, statistic: Statistic, resamples: int = RESAMPLES, s
     whole = totals.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         estimate = float(statistic(whole))
-        replicates = statistic(_draws(len(totals), resamples, seed) @ totals)
+        replicates = statistic(draws(len(totals), resamples, seed) @ totals)
         return Resampled(estimate, replicates, statistic(whole - totals))
 
 

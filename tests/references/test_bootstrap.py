@@ -24,7 +24,7 @@ from medrobust.stats import (
     ratio,
     wilson,
 )
-from medrobust.stats.bootstrap import _draws, resample
+from medrobust.stats.bootstrap import draws, resample
 
 VALUES = st.lists(st.floats(-100, 100), min_size=4, max_size=24)
 
@@ -45,10 +45,10 @@ def test_one_case_a_patient_agrees_with_scipy(method, name):
 
 def test_bca_of_the_same_replicates_equals_scipy_to_rounding():
     values = np.random.default_rng(4).gamma(1.0, size=15)
-    draws = _draws(15, 2000, 7)
+    drawn = draws(15, 2000, 7)
 
     def replay(_, axis):  # scipy asks for the statistic of its own resamples; give it ours
-        return draws @ values / 15
+        return drawn @ values / 15
 
     resampled = resample(np.stack([values, np.ones(15)], axis=1), lambda sums: sums[..., 0] / sums[..., 1], seed=7)
     assert np.allclose(resampled.replicates, replay(None, 0))
