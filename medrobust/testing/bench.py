@@ -1,9 +1,9 @@
-"""A tiny, fixed test bench: phantoms, a reconstructor, a budget and a data set, made afresh at every call."""
+"""A tiny, fixed test bench: phantoms, a target, a budget and a data set of one task, made afresh at every call."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from medrobust.budgets import MaximumNorm
 from medrobust.imaging.masks import RandomMask
 from medrobust.randomness import CaseRandom, derive
+from medrobust.targets.classification import ClassificationTarget
 from medrobust.targets.reconstruction import ReconstructionTarget
-from medrobust.types import Attacked, Batch, Budget, Case, Metric, Outcome
+from medrobust.testing.volumes import Reader, VolumeData
+from medrobust.types import Attacked, Batch, Budget, Case, Metric, Outcome, Target
 
 CASES = tuple(Case(f"bench{volume}#{slice_:03d}", f"patient{volume}", f"bench{volume}") for volume in range(2) for slice_ in range(2))
 
@@ -25,30 +27,39 @@ class Bench:
 
     budget: what attacks are given.
     objective: the metric per case that an attack raises; None for `target.loss`.
-    size: height and width of the phantoms in pixels.
+    size: edge of the phantoms in pixels or voxels.
+    task: of data and target, `reconstruction` (slices) or `classification` (volumes of four sequences).
     """
 
     budget: Budget = MaximumNorm(0.1)
     objective: Metric | None = None
     size: int = 64
+    task: str = "reconstruction"
+
+    @classmethod
+    def suited(cls, plugin: object) -> Bench:
+        """The default bench of the plugin's task; that of reconstruction where the plugin names no task that has a bench."""
+        task = getattr(plugin, "task", None)
+        return cls(size=16, task=task) if task == VolumeData.task else cls()
 
     def batch(self) -> Batch:
-        """Four slices of two patients in [0, 1], (4, 1, size, size), each with its own phase, 2x mask and lesion."""
-        return BenchData(self.size).load(CASES)
+        """Four cases of the data set, images in [0, 1]: slices of two patients with phase, 2x mask and lesions, or volumes of four patients."""
+        data = self.data()
+        return data.load(data.cases("test"))
 
-    def target(self) -> ReconstructionTarget:
-        """A smoothing reconstructor in evaluation mode: dropout would show if it were switched on."""
+    def target(self) -> ReconstructionTarget | ClassificationTarget:
+        """A smoothing reconstructor or a rim reader in evaluation mode: dropout would show if it were switched on."""
         with torch.random.fork_rng(devices=()):
-            return ReconstructionTarget(Smoother().eval(), digest="0123456789ab")
+            return TARGETS[self.task]()
 
-    def data(self) -> BenchData:
-        return BenchData(self.size)
+    def data(self) -> BenchData | VolumeData:
+        return DATA[self.task](self.size)
 
     def random(self, cases: Sequence[Case], seed: int = 0) -> CaseRandom:
         """One stream a case, the same wherever the case stands in a batch."""
         return CaseRandom.of([derive(seed, case.case) for case in cases])
 
-    def judge(self, target: ReconstructionTarget, batch: Batch, attacked: Attacked) -> Tensor:
+    def judge(self, target: Target, batch: Batch, attacked: Attacked) -> Tensor:
         """The objective of what an attack returned, (n,)."""
         with torch.no_grad():
             seen = Outcome(batch, attacked, torch.empty(0)).attacked_batch
@@ -126,3 +137,10 @@ class Smoother(nn.Module):
         magnitude = zero_filled.abs()
         output: Tensor = magnitude + self.gain * self.dropout(self.convolution(magnitude) - magnitude)
         return output
+
+
+DATA: dict[str, type[BenchData] | type[VolumeData]] = {"reconstruction": BenchData, "classification": VolumeData}
+TARGETS: dict[str, Callable[[], ReconstructionTarget | ClassificationTarget]] = {
+    "reconstruction": lambda: ReconstructionTarget(Smoother().eval(), digest="0123456789ab"),
+    "classification": lambda: ClassificationTarget(Reader().eval(), digest="0123456789ab"),
+}

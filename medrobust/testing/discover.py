@@ -29,9 +29,9 @@ PROMISES: dict[str, Callable[[], list[Promise]]] = {
 
 
 def bench_for(kind: str, plugin: Any) -> Bench:
-    """The default bench; for an attack with the budget that its `__call__` names, and the metric that its trace follows."""
+    """The default bench of the plugin's task; for an attack with the budget that its `__call__` names, and the metric that its trace follows."""
     if kind != "attacks":
-        return Bench()
+        return Bench.suited(plugin)
     bench = Bench(budget_for(plugin))
     return Bench(bench.budget, objective_for(plugin, bench))
 

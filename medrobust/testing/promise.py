@@ -27,8 +27,8 @@ class Promise:
     check: Callable[[Any, Bench], str]
 
     def __call__(self, plugin: object, bench: Bench | None = None) -> None:
-        """Check `plugin` on `bench`, the default one where None; raises BrokenPromise, or whatever the plugin itself raises."""
-        found = self.check(plugin, bench or Bench())
+        """Check `plugin` on `bench`, the default one of its task where None; raises BrokenPromise, or whatever the plugin itself raises."""
+        found = self.check(plugin, bench or Bench.suited(plugin))
         if found:
             msg = f"{self.number} {type(plugin).__name__} {self.sentence}: {found}"
             raise BrokenPromise(msg)

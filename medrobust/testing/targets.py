@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import safetensors.torch
@@ -27,7 +28,7 @@ def target_promises() -> list[Promise]:
     """Every promise of an architecture, in order."""
     return [
         Promise("T1", "builds a network for a registered task", builds),
-        Promise("T2", "answers in the shape and dtype of the image", answers_in_shape),
+        Promise("T2", "answers in the shape of its task and the dtype of the image", answers_in_shape),
         Promise("T3", "repeats in evaluation mode, and keeps no state between calls", repeats),
         Promise("T4", "treats each case alone: neither batch size nor order changes a result", treats_cases_alone),
         Promise("T5", "lets gradients reach the image", lets_gradients_through),
@@ -66,9 +67,28 @@ def builds(architecture: Architecture, _: Bench) -> str:
 def answers_in_shape(architecture: Architecture, bench: Bench) -> str:
     image = bench.batch().image
     prediction = predict(target_of(architecture, network(architecture)), bench)
-    if (prediction.shape, prediction.dtype) != (image.shape, image.dtype):
-        return f"found {tuple(prediction.shape)} {prediction.dtype}, expected {tuple(image.shape)} {image.dtype}"
+    found = ANSWERS[bench.task](prediction, image)
+    if found or prediction.dtype != image.dtype:
+        return found or f"found {prediction.dtype}, expected {image.dtype}"
     return "" if bool(prediction.isfinite().all()) else "the prediction holds NaN or infinity"
+
+
+def like_the_image(prediction: Tensor, image: Tensor) -> str:
+    return "" if prediction.shape == image.shape else f"found {tuple(prediction.shape)}, expected {tuple(image.shape)}"
+
+
+def probabilities(prediction: Tensor, image: Tensor) -> str:
+    if prediction.ndim != 2 or len(prediction) != len(image) or not prediction.shape[1]:
+        return f"found {tuple(prediction.shape)}, expected ({len(image)}, classes)"
+    if bool((prediction < 0).any()) or bool((prediction > 1).any()):
+        return f"found probabilities from {prediction.min():.3g} to {prediction.max():.3g}, expected them in [0, 1]"
+    total = prediction.sum(1)
+    if prediction.shape[1] > 1 and not torch.allclose(total, torch.ones_like(total), atol=1e-4):
+        return f"found probabilities that sum to {total[0]:.4g}, expected 1"
+    return ""
+
+
+ANSWERS: dict[str, Callable[[Tensor, Tensor], str]] = {"reconstruction": like_the_image, "classification": probabilities}
 
 
 def repeats(architecture: Architecture, bench: Bench) -> str:

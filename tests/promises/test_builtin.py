@@ -14,6 +14,7 @@ from medrobust.testing.discover import PROMISES, bench_for
 
 SMALL: dict[str, dict[str, Any]] = {
     "unet": {"channels": 4, "pools": 2},
+    "resnet": {"depth": 10, "widths": [4, 6, 8, 8]},
     "fnaf-robust": {"schedule": {"steps": 2, "batch": 2}},
 }
 """Options that make a plugin small; the others are checked as they come."""
