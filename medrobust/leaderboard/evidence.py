@@ -36,7 +36,8 @@ class Record:
 
     data_label: how results on its data are labelled. source: digest of the cell whose images it replays, or None.
     cases: how many it owes. status: queued, running, done, failed or invalid; only `done` and `invalid` cells have rows that count.
-    config: the attack as it was configured. control: it adds nothing, so its loss is ordinary reconstruction error.
+    config: the attack or explainer as it was configured. control: it adds nothing, so its loss is ordinary reconstruction error.
+    explains: `attack` names an explainer.
     level: ok, info, warn or invalid, with one line a reason. error: why it failed.
     cost: numbers of env.json, such as `seconds`, `forward passes`, `gradient passes`. environment: its words, such as package versions.
     """
@@ -61,6 +62,7 @@ class Record:
     error: str = ""
     cost: Mapping[str, float] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    explains: bool = False
 
     @property
     def names(self) -> tuple[str | int, ...]:

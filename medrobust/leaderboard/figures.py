@@ -78,7 +78,7 @@ class Map:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def drawing_style() -> Iterator[None]:
     import matplotlib as mpl
 
     with mpl.rc_context(SETTINGS), warnings.catch_warnings():
@@ -86,7 +86,7 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _grid(panels: int, across: int, width: float, height: float) -> tuple[Drawing, list[Any]]:
+def panel_grid(panels: int, across: int, width: float, height: float) -> tuple[Drawing, list[Any]]:
     """A drawing of `across` panels a row and its axes, those not needed switched off."""
     from matplotlib.figure import Figure as Drawing
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -100,7 +100,7 @@ def _grid(panels: int, across: int, width: float, height: float) -> tuple[Drawin
     return drawing, axes[:panels]
 
 
-def _svg(drawing: Drawing) -> str:
+def svg_text(drawing: Drawing) -> str:
     """Without date, doctype and generator and to a hundredth of a point, so that equal numbers give equal bytes."""
     buffer = io.StringIO()
     drawing.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
@@ -111,7 +111,7 @@ def _svg(drawing: Drawing) -> str:
     return text[:head] + STYLE + text[head:]
 
 
-def _legend(drawing: Drawing, axes: list[Any]) -> None:
+def legend(drawing: Drawing, axes: list[Any]) -> None:
     """One legend below all panels."""
     handles: dict[str, Any] = {}
     for axis in axes:
@@ -126,8 +126,8 @@ def curves(name: str, title: str, description: str, data: str, panels: tuple[Pan
     panels = tuple(panel for panel in panels if any(curve.points for curve in panel.curves))
     names = list(dict.fromkeys(curve.name for panel in panels for curve in panel.curves))
     ticks = sorted({x for panel in panels for curve in panel.curves for x, *_ in curve.points})
-    with _style():
-        drawing, axes = _grid(len(panels), 3, 3.3, 2.5)
+    with drawing_style():
+        drawing, axes = panel_grid(len(panels), 3, 3.3, 2.5)
         for axis, panel in zip(axes, panels, strict=True):
             for curve in panel.curves:
                 if curve.points:
@@ -138,8 +138,8 @@ def curves(name: str, title: str, description: str, data: str, panels: tuple[Pan
             axis.set_title(visible(panel.title))
             _plain(axis.xaxis, ticks)
             axis.grid(visible=True)
-        _legend(drawing, axes)
-        svg = _svg(drawing)
+        legend(drawing, axes)
+        svg = svg_text(drawing)
     points = {panel.title: {curve.name: [list(point) for point in curve.points] for curve in panel.curves} for panel in panels}
     return Figure(name, title, description, data, svg, points)
 
@@ -181,8 +181,8 @@ def clouds(
     """Points on logarithmic axes; where a panel has more than 240, every k-th of each series is drawn, in the order of its cases."""
     panels = tuple(panel for panel in panels if any(points for _, points in panel.series))
     names = list(dict.fromkeys(series for panel in panels for series, _ in panel.series))
-    with _style():
-        drawing, axes = _grid(len(panels), 3, 3.3, 2.6)
+    with drawing_style():
+        drawing, axes = panel_grid(len(panels), 3, 3.3, 2.6)
         limits = [_decades([point[i] for panel in panels for _, points in panel.series for point in points] + [marks[i]]) for i in (0, 1)]
         for axis, panel in zip(axes, panels, strict=True):
             step = math.ceil(sum(len(points) for _, points in panel.series) / 240)
@@ -199,8 +199,8 @@ def clouds(
             _plain(axis.xaxis, limits[0])
             _plain(axis.yaxis, limits[1])
             axis.grid(visible=True)
-        _legend(drawing, axes)
-        svg = _svg(drawing)
+        legend(drawing, axes)
+        svg = svg_text(drawing)
     return Figure(name, title, description, data, svg, {panel.title: {series: len(points) for series, points in panel.series} for panel in panels})
 
 
@@ -209,8 +209,8 @@ def maps(name: str, title: str, description: str, data: str, drawn: tuple[Map, .
     from matplotlib.colors import LinearSegmentedColormap
 
     fade = LinearSegmentedColormap.from_list("fade", [f"{COLOURS[0]}00", f"{COLOURS[0]}ff"])
-    with _style():
-        drawing, axes = _grid(len(drawn), across, 2.4, 2.3)
+    with drawing_style():
+        drawing, axes = panel_grid(len(drawn), across, 2.4, 2.3)
         for axis, one in zip(axes, drawn, strict=True):
             axis.set_title(visible(one.title).replace(", ", "\n", 1), fontsize=8)
             if not one.counts:
@@ -223,5 +223,5 @@ def maps(name: str, title: str, description: str, data: str, drawn: tuple[Map, .
             axis.tick_params(labelsize=7)
             for spine in axis.spines.values():
                 spine.set_visible(True)
-        svg = _svg(drawing)
+        svg = svg_text(drawing)
     return Figure(name, title, description, data, svg, {one.title: [list(row) for row in one.counts] for one in drawn})

@@ -52,8 +52,12 @@ class Section:
         """Attacks that add nothing: what loss is ordinary."""
         return self._own(control=True)
 
+    @cached_property
+    def explainers(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(record.attack for record in self.records if record.explains))
+
     def _own(self, control: bool) -> tuple[str, ...]:
-        own = [record for record in self.records if record.attack != "none" and record.source is None]
+        own = [record for record in self.records if record.attack != "none" and record.source is None and not record.explains]
         return tuple(dict.fromkeys(record.attack for record in own if record.control is control))
 
     @cached_property

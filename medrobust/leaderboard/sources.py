@@ -67,6 +67,7 @@ def _record(folder: CellFolder) -> Record:
         error=state.error,
         cost={name: float(f"{machine[name]:.6g}") for name in COSTS if name in machine},
         environment=_words(machine),
+        explains=cell.explainer is not None,
     )
 
 

@@ -10,7 +10,8 @@ from rows import Plan, synthetic
 from medrobust.errors import SpecError
 from medrobust.leaderboard.build import text
 from medrobust.leaderboard.page import page, paper_page
-from medrobust.leaderboard.paper import numbers, tables
+from medrobust.leaderboard.paper import tables
+from medrobust.leaderboard.printed import numbers
 from medrobust.leaderboard.section import sections
 from medrobust.leaderboard.tables import Entry, Table
 from medrobust.leaderboard.text import whole as shown
