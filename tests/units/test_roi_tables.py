@@ -1,0 +1,177 @@
+"""The tables of the track `roi` on synthetic rows, against plain sums."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+from sklearn.metrics import roc_auc_score
+
+from medrobust.digests import digest
+from medrobust.leaderboard.evidence import COLUMNS, Evidence, Record, evidence
+from medrobust.leaderboard.page import page
+from medrobust.leaderboard.roi.classifier import classifier
+from medrobust.leaderboard.roi.epochs import epochs
+from medrobust.leaderboard.roi.faithfulness import faithfulness
+from medrobust.leaderboard.roi.flips import flips
+from medrobust.leaderboard.roi.localisation import cumulative, grades, localisation, ranks
+from medrobust.leaderboard.roi.paper import roi
+from medrobust.leaderboard.section import Section, sections
+from medrobust.leaderboard.tables import Entry, Figure, Table
+
+PATIENTS = 24
+EXPLAINERS = {"relevance-blank": 0.4, "ogp": 0.7, "grad-cam": 0.15, "free: random": 0.1}
+
+
+def rows(explainers: dict[str, float], targets: tuple[str, ...] = ("roi-resnet",), conditions: tuple[str, ...] = ("all",)) -> Evidence:
+    records: list[Record] = []
+    found: list[dict[str, object]] = []
+    for condition in conditions:
+        for order, target in enumerate(targets):
+            for attack in ("none", "mask", *explainers):
+                names = {"track": "roi", "data": "glioma-phantom", "split": "test", "condition": condition, "seed": 0}
+                names |= {"target": target, "defense": "none", "attack": attack}
+                explains = attack in explainers
+                record = Record(
+                    digest=digest(names),
+                    data_label="phantom: gliomas",
+                    cases=PATIENTS,
+                    explains=explains,
+                    cost={"forward passes": 10.0 * PATIENTS, "gradient passes": 0.0, "probe seconds": 1.0 * PATIENTS},
+                    **names,  # type: ignore[arg-type]
+                )
+                records.append(record)
+                rng = np.random.default_rng(int(record.digest, 16))
+                for patient in range(PATIENTS):
+                    of = {**names, "patient": f"p{patient:02d}", "case": f"p{patient:02d}", "unit": ""}
+                    grade = "HGG" if patient % 5 < 3 else "LGG"
+                    for (metric, label), value in values(attack, explainers.get(attack, 0.0), grade, order, rng).items():
+                        found.append({**of, "metric": metric, "label": label, "value": value})
+    return evidence("roi@01234567", pd.DataFrame(found)[list(COLUMNS)], records)
+
+
+def values(attack: str, level: float, grade: str, order: int, rng: np.random.Generator) -> dict[tuple[str, str], float]:
+    noise = float(rng.normal(0, 0.02))
+    if attack == "none":
+        score = float(rng.random() * 0.6 + (0.35 if grade == "HGG" else 0))
+        clean = {("score", grade): score, ("correct", ""): float((score > 0.5) == (grade == "HGG")), ("cross-entropy", ""): 1.0 - 0.1 * order + noise}
+        return {**clean, ("undecided", ""): 0.0, ("saturated", ""): 0.0, ("lost-tumour", ""): 0.01}
+    if attack == "mask":
+        direction = "HGG->LGG" if grade == "HGG" else "LGG->HGG"
+        return {("flip", direction): float(grade == "HGG"), ("probability-change", ""): 0.4, ("image-l1", ""): 0.01}
+    best = level + (0.1 if grade == "HGG" else -0.1) + 0.05 * order + noise
+    found = {("dice-grouping", ""): best, ("deletion", ""): 0.5 - best / 2, ("insertion", ""): best, ("pointing", ""): 1.0, ("missed", ""): 0.0}
+    found |= {("seed-agreement", ""): 0.8, ("randomisation", ""): 1.0 if attack.startswith("free") else 0.1}
+    if attack != "grad-cam":
+        found |= {("dice-ceiling", ""): 0.9, ("dice-relative", ""): best / 0.9}
+        found |= {("dice-rank", str(rank)): best / rank for rank in (1, 2, 3)} | {("dice-cumulative", str(rank)): best / 2 for rank in range(1, 6)}
+    return found
+
+
+def section(found: Evidence) -> Section:
+    (only,) = sections(found)
+    return only
+
+
+def entry(table: Table, labels: tuple[str, ...], column: str) -> Entry:
+    index = [one.name for one in table.columns].index(column)
+    return next(line.entries[index] for line in table.lines if line.labels == labels)
+
+
+@pytest.fixture(scope="module")
+def whole() -> Evidence:
+    return rows(EXPLAINERS)
+
+
+def test_best_grouping_is_a_mean_over_volumes_and_only_the_best_is_bold(whole: Evidence) -> None:
+    (table,) = localisation(section(whole))
+    expected = whole.rows[(whole.rows.attack == "ogp") & (whole.rows.metric == "dice-grouping")].value
+    found = entry(table, ("all", "roi-resnet", "ogp"), "best grouping")
+    assert found.estimate == pytest.approx(expected.mean())
+    assert found.low < expected.mean() < found.high
+    bold = {line.labels[-1] for line in table.lines if line.entries[0].best}
+    assert bold == {"ogp"}
+    voxels = entry(table, ("all", "roi-resnet", "grad-cam"), "rank 1")
+    assert (voxels.estimate, voxels.note) == (None, "not measured"), "a map of voxels has no ranked regions"
+
+
+def test_ranks_stand_alone_and_together(whole: Evidence) -> None:
+    (alone,), (together,) = ranks(section(whole)), cumulative(section(whole))
+    labels = ("all", "roi-resnet", "relevance-blank")
+    first, second = (entry(alone, labels, f"rank {rank}").estimate for rank in (1, 2))
+    assert first == pytest.approx(2 * second)
+    assert [column.name for column in together.columns] == ["1", "1 to 2", "1 to 3", "1 to 4", "1 to 5"]
+
+
+def test_grades_are_told_apart_by_the_truth_of_the_clean_cell(whole: Evidence) -> None:
+    (table,) = grades(section(whole))
+    high, low = (entry(table, ("all", "roi-resnet", "ogp"), grade) for grade in ("HGG", "LGG"))
+    own = whole.rows[(whole.rows.attack == "ogp") & (whole.rows.metric == "dice-grouping")].set_index("case").value
+    scores = whole.rows[whole.rows.metric == "score"].set_index("case").label
+    assert (high.estimate, low.estimate) == pytest.approx((own[scores == "HGG"].mean(), own[scores == "LGG"].mean()))
+    assert (high.cases, low.cases) == (15, 9)
+
+
+def test_a_map_that_ignores_the_weights_is_flagged_and_no_other(whole: Evidence) -> None:
+    (table,) = faithfulness(section(whole))
+    flagged = {line.labels[-1] for line in table.lines if line.entries[-1].validity.level == "warn"}
+    assert flagged == {"free: random"}
+
+
+def test_the_classifiers_area_is_scikit_learns(whole: Evidence) -> None:
+    (table,) = classifier(section(whole))
+    scores = whole.rows[(whole.rows.metric == "score")]
+    found = entry(table, ("all", "roi-resnet", "none"), "AUC")
+    assert found.estimate == pytest.approx(roc_auc_score(scores.label == "HGG", scores.value))
+    assert found.low < found.estimate < found.high
+
+
+def test_flips_keep_their_directions_apart_and_explainers_are_no_attacks(whole: Evidence) -> None:
+    (table,) = flips(section(whole))
+    assert [line.labels[1] for line in table.lines] == ["mask"]
+    down, up = (entry(table, ("all", "mask", "roi-resnet", "none"), name) for name in ("HGG → LGG", "LGG → HGG"))
+    assert (down.estimate, up.estimate) == (1, 0)
+    assert (down.cases, up.cases) == (15, 9)
+
+
+def test_maps_over_training_are_ranked_against_the_loss() -> None:
+    many = rows({"relevance-blank": 0.3}, tuple(f"epoch-{i}" for i in range(6)))
+    figure, table = epochs(section(many))
+    assert isinstance(figure, Figure)
+    assert isinstance(table, Table)
+    frames = {name: many.rows[many.rows.metric == name].groupby("target")["value"].mean() for name in ("cross-entropy", "dice-grouping")}
+    found = entry(table, ("all", "relevance-blank"), "best grouping")
+    assert found.estimate == pytest.approx(spearmanr(frames["cross-entropy"], frames["dice-grouping"]).statistic)
+    assert found.low <= found.estimate <= found.high
+    assert entry(table, ("all", "relevance-blank"), "deletion").estimate > 0
+    assert not epochs(section(rows({"relevance-blank": 0.3})))
+
+
+def test_a_checkpoint_that_is_missing_is_no_correlation() -> None:
+    many = rows({"relevance-blank": 0.3}, tuple(f"epoch-{i}" for i in range(6)))
+    lacking = [replace(one, status="failed") if one.target == "epoch-2" and one.attack == "none" else one for one in many.records]
+    assert not epochs(section(evidence(many.suite, many.rows[list(COLUMNS)], lacking)))
+
+
+def test_the_papers_numbers_stand_beside_ours(whole: Evidence) -> None:
+    methods, together, _ = roi(section(whole))
+    labels = ("all", "optimized global")
+    assert entry(methods, labels, "best grouping, paper").estimate == 0.72
+    assert entry(methods, labels, "rank 3, paper").estimate == 0.21
+    assert entry(methods, labels, "best grouping, ours").estimate == pytest.approx(0.72, abs=0.05)
+    assert entry(methods, ("all", "LIME"), "best grouping, ours").note == "not run"
+    assert entry(together, ("all", "blank"), "1 to 5, paper").estimate == 0.16
+    (_, _, grid) = roi(section(rows({"relevance-blank": 0.3}, conditions=("T2w 50", "T2w 100"))))
+    assert entry(grid, ("T2w", "blank"), "n = 100, paper").estimate == 0.40
+    assert entry(grid, ("T2w", "blank"), "n = 50, ours").estimate == pytest.approx(0.32, abs=0.05)
+    assert entry(grid, ("T1w", "max"), "n = 250, ours").estimate is None
+
+
+def test_the_page_holds_every_table(whole: Evidence) -> None:
+    (chapter,) = page(whole).chapters
+    names = [part.name for part in chapter.parts]
+    assert names[:5] == ["localisation", "ranks", "cumulative", "grades", "faithfulness"]
+    assert {"classifier", "flips", "explainer-cost", "paper-methods", "paper-cumulative"} <= set(names)
