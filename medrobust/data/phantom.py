@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -17,18 +13,15 @@ import numpy as np
 import torch
 
 from medrobust.data.acquisition import mask_rule
-from medrobust.data.cache import content_digests, user_cache
+from medrobust.data.embedded import SPLITS, at_least, identity, is_share, known_split, made
 from medrobust.data.fastmri import FastMRI
 from medrobust.data.fastmri_file import write_volume
-from medrobust.errors import DataError
 from medrobust.imaging.head import FIELD_OF_VIEW, Head, head
 from medrobust.imaging.kspace import fft2c
 from medrobust.types import Batch, Case
 
 GENERATOR = 1
 """Raised whenever the generator changes a number it makes."""
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -55,19 +48,14 @@ class MRIPhantom:
     center_fraction: float = 0.08
 
     def __post_init__(self) -> None:
-        for name, least in (("train", 0), ("val", 0), ("test", 1), ("slices", 1), ("size", 32)):
-            if getattr(self, name) < least:
-                msg = f"{name}: found {getattr(self, name)}, expected at least {least}"
-                raise ValueError(msg)
-        if not 0 <= self.lesion_fraction <= 1:
-            msg = f"lesion_fraction: found {self.lesion_fraction}, expected a number in [0, 1]"
-            raise ValueError(msg)
+        at_least(self, {"train": 0, "val": 0, "test": 1, "slices": 1, "size": 32})
+        is_share(self, "lesion_fraction")
         mask_rule("random", self.acceleration, self.center_fraction)
 
     @property
     def digest(self) -> str:
         """Identity of generator and options; the last bits of its floats may differ between processors."""
-        return self._identity(asdict(self))
+        return identity(GENERATOR, asdict(self))
 
     @property
     def label(self) -> str:
@@ -87,27 +75,15 @@ class MRIPhantom:
 
     def make(self, split: str) -> Path:
         """The folder that holds the split's files; makes it where it does not stand whole, and checks every file's digest once."""
-        folder = user_cache() / "mri-phantom" / self._identity(self._content(split))
-        manifest = folder / f"{split}.json"
-        if not manifest.exists():
-            self._generate(split, folder)
-        self._check(folder, split)
-        return folder
+        return made("mri-phantom", identity(GENERATOR, self._content(split)), split, lambda folder: self._write(split, folder))
 
     def _content(self, split: str) -> dict[str, object]:
         """What the bytes of a split depend on: neither the masks nor the size of other splits."""
         fields = asdict(self)
         return {name: fields[name] for name in ("seed", split, "slices", "size", "lesion_fraction")} | {"split": split}
 
-    @staticmethod
-    def _identity(fields: dict[str, object]) -> str:
-        text = json.dumps({"generator": GENERATOR, **fields}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
     def _files(self, split: str) -> FastMRI:
-        if split not in SPLITS:
-            msg = f"mri-phantom: found no split '{split}', expected one of {', '.join(SPLITS)}"
-            raise DataError(msg)
+        known_split("mri-phantom", split)
         if split not in self._folders:
             self._folders[split] = FastMRI(
                 str(self.make(split)), self.acceleration, self.center_fraction, size=self.size, annotations=str(self.make(split) / f"{split}.csv")
@@ -123,27 +99,8 @@ class MRIPhantom:
         random = np.random.default_rng([self.seed, SPLITS.index(split), index])
         return head(random, self.slices, self.size, self.lesion_fraction)
 
-    def _generate(self, split: str, folder: Path) -> None:
-        """Write the split beside its place and move it there; of two processes that do so, one wins and the other's is dropped."""
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            partial = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
-        except OSError as error:
-            msg = f"{folder.parent}: cannot make the embedded data: {error.strerror}; set MEDROBUST_CACHE to a writable folder"
-            raise DataError(msg) from error
-        try:
-            (partial / split).mkdir()
-            self._write(split, partial)
-            partial.replace(folder)
-        except OSError as error:
-            if not (folder / f"{split}.json").exists():
-                msg = f"{folder}: cannot write the embedded data: {error.strerror}"
-                raise DataError(msg) from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-
-    def _write(self, split: str, folder: Path) -> None:
-        digests = {}
+    def _write(self, split: str, folder: Path) -> list[Path]:
+        paths = []
         with (folder / f"{split}.csv").open("w", newline="", encoding="utf-8") as table:
             boxes = csv.writer(table, lineterminator="\n")
             boxes.writerow(["file", "slice", "study_level", "x", "y", "width", "height", "label"])
@@ -155,21 +112,8 @@ class MRIPhantom:
                 write_volume(
                     path, kspace, acquisition=subject.acquisition, patient_id=stem, recon_size=(self.size, self.size), pixel_mm=pixel, slice_mm=5.0
                 )
-                digests[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+                paths.append(path)
                 for box in subject.lesions:
                     flipped = self.size - box.row - box.height
                     boxes.writerow([stem, box.slice, "No", box.column, flipped, box.width, box.height, "Planted lesion"])
-        (folder / f"{split}.json").write_text(json.dumps(digests, indent=1), encoding="utf-8")
-
-    def _check(self, folder: Path, split: str) -> None:
-        """Every file as it was made; a damaged one is named."""
-        expected = json.loads((folder / f"{split}.json").read_text(encoding="utf-8"))
-        paths = [folder / split / name for name in expected]
-        missing = [path for path in paths if not path.exists()]
-        if missing:
-            msg = f"{missing[0]}: missing from the embedded data; remove {folder} and it is made again"
-            raise DataError(msg)
-        for path, digest in content_digests(paths).items():
-            if digest != expected[path.name]:
-                msg = f"{path}: found sha256 {digest[:12]}, expected {expected[path.name][:12]}; remove {folder} and it is made again"
-                raise DataError(msg)
+        return paths
