@@ -31,12 +31,35 @@ def save_attacked(folder: Path, batch: Batch, attacked: Attacked) -> None:
 
 
 def save_explained(folder: Path, batch: Batch, explained: Explained) -> None:
-    """Keep a batch's relevance maps (float32) and regions (as small an integer as holds them)."""
-    arrays = [{"relevance": one.numpy()} for one in explained.relevance]
+    """Keep a batch's relevance maps (float32) and regions (as small an integer as holds them), and one slice to show of each."""
+    arrays = [{"relevance": one.numpy(), **_picture(batch, index, one)} for index, one in enumerate(explained.relevance)]
     if explained.regions is not None:
         for each, regions in zip(arrays, explained.regions.numpy(), strict=True):
             each["regions"] = regions.astype(np.min_scalar_type(int(regions.max())))
     _save(folder, batch, arrays)
+
+
+def _picture(batch: Batch, index: int, relevance: Tensor) -> dict[str, np.ndarray]:
+    """The slice across the last axis where the tumour is largest, else the middle one: image (c, H, W), truth (H, W), relevance (H, W)."""
+    image, space = batch.image[index].cpu(), relevance.shape
+    truth = batch.context["tumour"][index, 0].cpu() if "tumour" in batch.context else torch.zeros(space, dtype=torch.bool)
+    if len(space) == 3:
+        at = int(truth.sum((0, 1)).argmax()) if bool(truth.any()) else space[2] // 2
+        image, truth, relevance = image[..., at], truth[..., at], relevance[..., at]
+    channels = torch.stack([_bytes(channel) for channel in image])
+    named = {"image": channels, "truth": truth, "relevance": _bytes(relevance)}
+    return {f"picture/{name}": upright(tensor).numpy() for name, tensor in named.items()}
+
+
+def upright(tensor: Tensor) -> Tensor:
+    """First two of a volume's axes, left-right and posterior-anterior, as rows from the front and columns from the left, contiguous."""
+    return tensor.transpose(-1, -2).flip(-2).contiguous()
+
+
+def _bytes(plane: Tensor) -> Tensor:
+    """From its own lowest value to its own highest as 0 to 255."""
+    low, high = plane.min(), plane.max()
+    return ((plane - low) / (high - low).clamp_min(1e-12) * 255).round().to(torch.uint8)
 
 
 def load_explained(path: Path, case: str) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from medrobust.errors import SpecError
-from medrobust.files import write_text
+from medrobust.files import replacing, write_text
 from medrobust.leaderboard.evidence import joined
 from medrobust.leaderboard.page import Page, page
 from medrobust.leaderboard.render.csv_table import csv_text
@@ -15,6 +15,7 @@ from medrobust.leaderboard.render.json_table import json_text
 from medrobust.leaderboard.render.latex import latex_text
 from medrobust.leaderboard.render.markdown import markdown_text
 from medrobust.leaderboard.sources import load
+from medrobust.leaderboard.tables import Figure
 from medrobust.registry import near
 
 FILES: dict[str, tuple[str, Callable[[Page], str]]] = {
@@ -35,7 +36,7 @@ def assemble(runs: Sequence[Path]) -> Page:
 
 
 def build(runs: list[Path], out: Path | None = None) -> Path:
-    """Write index.html and leaderboard.{md,csv,tex,json}; returns the path of index.html.
+    """Write index.html, leaderboard.{md,csv,tex,json} and a png of each picture of images; returns the path of index.html.
 
     runs: run directories, or folders that `commit` wrote. out: `leaderboard/` of the first run by default, of a
     committed folder that folder itself. Equal evidence gives equal bytes.
@@ -45,6 +46,11 @@ def build(runs: list[Path], out: Path | None = None) -> Path:
     folder = out or (first if (first / "cells.json").is_file() else first / "leaderboard")
     for name, write in FILES.values():
         write_text(folder / name, write(found))
+    for outer, chapter in enumerate(found.chapters, 1):
+        for part in chapter.parts:
+            if isinstance(part, Figure) and part.png:
+                with replacing(folder / f"d{outer}-{part.name}.png") as temporary:
+                    temporary.write_bytes(part.png)
     return folder / FILES["html"][0]
 
 

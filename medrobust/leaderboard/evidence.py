@@ -11,6 +11,8 @@ from medrobust.errors import StoreError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from medrobust.leaderboard.pictures import Picture
+
 COLUMNS = (
     "track",
     "data",
@@ -79,15 +81,16 @@ class Evidence:
     """One run, or a committed one.
 
     suite: name of the run, such as `recon-fnaf@0123abcd`. rows: the columns of `Row` and `cell`, the digest of the cell.
-    records: every cell that was planned, in the order of the plan.
+    records: every cell that was planned, in the order of the plan. pictures: of its first cases, where cells kept some.
     """
 
     suite: str
     rows: pd.DataFrame
     records: tuple[Record, ...]
+    pictures: tuple[Picture, ...] = ()
 
 
-def evidence(suite: str, rows: pd.DataFrame, records: Sequence[Record]) -> Evidence:
+def evidence(suite: str, rows: pd.DataFrame, records: Sequence[Record], pictures: Sequence[Picture] = ()) -> Evidence:
     """Rows joined to their cells; rows of cells that are not done are left out, values are kept at nine significant digits.
 
     Raises StoreError for rows that no cell owns, and for two cells whose rows cannot be told apart.
@@ -116,7 +119,7 @@ def evidence(suite: str, rows: pd.DataFrame, records: Sequence[Record]) -> Evide
         msg = f"{suite}: case {bad['case']} has {bad['metric']} = {bad['value']}; expected a finite number"
         raise StoreError(msg)
     order = ["cell", "metric", "label", "patient", "case"]
-    return Evidence(suite, rows.sort_values(order, kind="stable").reset_index(drop=True), tuple(records))
+    return Evidence(suite, rows.sort_values(order, kind="stable").reset_index(drop=True), tuple(records), tuple(pictures))
 
 
 def joined(parts: Sequence[Evidence]) -> Evidence:
@@ -136,7 +139,9 @@ def joined(parts: Sequence[Evidence]) -> Evidence:
             raise StoreError(msg)
     rows = [part.rows[part.rows["cell"].isin({d for d, (owner, _) in held.items() if owner == index})] for index, part in enumerate(parts)]
     whole = pd.concat(rows, ignore_index=True)
-    return Evidence(" + ".join(dict.fromkeys(part.suite for part in parts)), whole, tuple(record for _, record in held.values()))
+    pictures = [one for index, part in enumerate(parts) for one in part.pictures if one.cell in held and held[one.cell][0] == index]
+    suite = " + ".join(dict.fromkeys(part.suite for part in parts))
+    return Evidence(suite, whole, tuple(record for _, record in held.values()), tuple(pictures))
 
 
 def data_sets(records: Sequence[Record]) -> Iterator[tuple[tuple[str, str, str, str], list[Record]]]:

@@ -111,6 +111,13 @@ def svg_text(drawing: Drawing) -> str:
     return text[:head] + STYLE + text[head:]
 
 
+def png_bytes(drawing: Drawing) -> bytes:
+    """Black on white at 150 dots an inch, without date and generator."""
+    buffer = io.BytesIO()
+    drawing.savefig(buffer, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()
+
+
 def legend(drawing: Drawing, axes: list[Any]) -> None:
     """One legend below all panels."""
     handles: dict[str, Any] = {}

@@ -12,6 +12,8 @@ from medrobust.leaderboard.tables import LEVELS, Validity, worst
 if TYPE_CHECKING:
     import pandas as pd
 
+    from medrobust.leaderboard.pictures import Picture
+
 
 class Model(NamedTuple):
     """A target with its defense, `none` for a plain one."""
@@ -33,6 +35,7 @@ class Section:
     data_label: str
     rows: pd.DataFrame
     records: tuple[Record, ...]
+    pictures: tuple[Picture, ...] = ()
 
     @cached_property
     def conditions(self) -> tuple[str, ...]:
@@ -97,6 +100,11 @@ class Section:
         """One a seed; empty where the plan has none."""
         return self._records.get((model.target, model.defense, attack, condition), [])
 
+    def pictures_of(self, model: Model, attack: str, condition: str) -> dict[str, Picture]:
+        """Case to its picture, in the order kept."""
+        digests = {record.digest for record in self.cells(model, attack, condition)}
+        return {picture.case: picture for picture in self.pictures if picture.cell in digests}
+
     def frame(self, model: Model, attack: str, condition: str, metric: str, label: str | None = "") -> pd.DataFrame:
         """Rows of one metric, every label of it where `label` is None."""
         import pandas as pd
@@ -127,5 +135,5 @@ def sections(evidence: Evidence) -> list[Section]:
     found = []
     for (track, data, split, label), records in data_sets(evidence.records):
         rows = evidence.rows[evidence.rows["cell"].isin({record.digest for record in records})]
-        found.append(Section(track, data, split, label, rows, tuple(records)))
+        found.append(Section(track, data, split, label, rows, tuple(records), evidence.pictures))
     return found

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from medrobust.errors import StoreError
 from medrobust.files import read_json, replacing, write_text
+from medrobust.leaderboard import pictures
 from medrobust.leaderboard.evidence import COLUMNS, Evidence, Record, evidence
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ def load(path: Path) -> Evidence:
     from medrobust.store import open_run
 
     run = open_run(path)
-    return evidence(path.resolve().name, run.rows(), [_record(folder) for folder in run.cells()])
+    folders = list(run.cells())
+    kept = [picture for folder in folders for picture in pictures.stored(folder)]
+    return evidence(path.resolve().name, run.rows(), [_record(folder) for folder in folders], kept)
 
 
 def _record(folder: CellFolder) -> Record:
@@ -71,9 +74,12 @@ def _record(folder: CellFolder) -> Record:
     )
 
 
-def _config(attack: Configured | None) -> str:
-    """Such as `fnaf-random(redraw_mask=True, trials=11)`."""
-    return f"{attack.name}({', '.join(f'{name}={value}' for name, value in sorted(attack.options.items()))})" if attack else ""
+def _config(probe: Configured | None) -> str:
+    """Such as `fnaf-random(redraw_mask=True, trials=11)`; what changes no number is left out."""
+    if probe is None:
+        return ""
+    options = (f"{name}={value}" for name, value in sorted(probe.options.items()) if name not in probe.neutral)
+    return f"{probe.name}({', '.join(options)})"
 
 
 def _words(machine: Mapping[str, Any]) -> dict[str, str]:
@@ -92,7 +98,7 @@ def committed(folder: Path) -> Evidence:
     except (KeyError, TypeError, IndexError) as error:
         msg = f"{folder / CELLS}: {type(error).__name__} {error}; expected what `commit` of this version writes"
         raise StoreError(msg) from error
-    return evidence(suite, _rows(folder), records)
+    return evidence(suite, _rows(folder), records, pictures.committed(folder))
 
 
 def _machine(machines: Sequence[Mapping[str, str]], cell: Mapping[str, Any]) -> Mapping[str, str]:
@@ -137,3 +143,4 @@ def commit(run: Path, folder: Path) -> None:
     with replacing(folder / ROWS[0]) as temporary:
         temporary.write_bytes(packed.getvalue())
     write_text(folder / CELLS, text + "\n")
+    pictures.commit(found.pictures, folder)

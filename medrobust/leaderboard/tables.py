@@ -108,6 +108,7 @@ class Figure:
     """A drawing beside a table.
 
     svg: the drawing, deterministic. description: what it shows, for who cannot see it. points: the numbers drawn.
+    png: the same, to be written beside the page, where it is a picture of images.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Figure:
     data: str
     svg: str
     points: Mapping[str, Any]
+    png: bytes = b""
 
 
 def worst(validities: Sequence[Validity]) -> Validity:

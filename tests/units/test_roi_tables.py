@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,13 +12,16 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from medrobust.digests import digest
+from medrobust.leaderboard import pictures
 from medrobust.leaderboard.evidence import COLUMNS, Evidence, Record, evidence
 from medrobust.leaderboard.page import page
+from medrobust.leaderboard.pictures import Picture
 from medrobust.leaderboard.roi.classifier import classifier
 from medrobust.leaderboard.roi.epochs import epochs
 from medrobust.leaderboard.roi.faithfulness import faithfulness
 from medrobust.leaderboard.roi.flips import flips
 from medrobust.leaderboard.roi.localisation import cumulative, grades, localisation, ranks
+from medrobust.leaderboard.roi.overlays import overlays
 from medrobust.leaderboard.roi.paper import roi
 from medrobust.leaderboard.section import Section, sections
 from medrobust.leaderboard.tables import Entry, Figure, Table
@@ -175,3 +179,38 @@ def test_the_page_holds_every_table(whole: Evidence) -> None:
     names = [part.name for part in chapter.parts]
     assert names[:5] == ["localisation", "ranks", "cumulative", "grades", "faithfulness"]
     assert {"classifier", "flips", "explainer-cost", "paper-methods", "paper-cumulative"} <= set(names)
+
+
+def pictured(found: Evidence, folder: Path) -> Evidence:
+    """The evidence with two pictures an explainer, written to a committed folder and read again."""
+    rng = np.random.default_rng(0)
+    made = []
+    for record in found.records:
+        if record.explains:
+            for case in ("p00", "p01"):
+                truth = np.zeros((16, 16), dtype=bool)
+                truth[4:9, 5:11] = True
+                image, relevance = (rng.integers(0, 256, shape).astype(np.uint8) for shape in ((4, 16, 16), (16, 16)))
+                made.append(Picture(record.digest, case, image, truth, relevance))
+    pictures.commit(made, folder)
+    return replace(found, pictures=tuple(pictures.committed(folder)))
+
+
+def test_pictures_survive_their_file_and_are_drawn_once_a_model(whole: Evidence, tmp_path: Path) -> None:
+    found = pictured(whole, tmp_path)
+    assert len(found.pictures) == 2 * len(EXPLAINERS)
+    (figure,) = overlays(section(found))
+    assert figure.points == {case: dict.fromkeys(EXPLAINERS, True) for case in ("p00", "p01")}
+    assert figure.png.startswith(b"\x89PNG")
+    assert figure.svg == overlays(section(found))[0].svg
+    again = tmp_path / "again"
+    pictures.commit(found.pictures, again)
+    assert (again / pictures.PICTURES).read_bytes() == (tmp_path / pictures.PICTURES).read_bytes()
+    assert not overlays(section(whole))
+
+
+def test_an_empty_truth_and_a_flat_map_are_drawn(whole: Evidence) -> None:
+    flat = np.zeros((16, 16), dtype=np.uint8)
+    one = Picture(next(record.digest for record in whole.records if record.explains), "p00", flat[None], flat > 0, flat)
+    (figure,) = overlays(section(replace(whole, pictures=(one,))))
+    assert list(figure.points) == ["p00"]

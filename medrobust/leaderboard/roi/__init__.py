@@ -8,7 +8,8 @@ from medrobust.leaderboard.roi.epochs import epochs
 from medrobust.leaderboard.roi.faithfulness import faithfulness
 from medrobust.leaderboard.roi.flips import flips
 from medrobust.leaderboard.roi.localisation import cumulative, grades, localisation, ranks
+from medrobust.leaderboard.roi.overlays import overlays
 
-PARTS = (localisation, ranks, cumulative, grades, faithfulness, epochs, classifier, flips, cost)
+PARTS = (localisation, overlays, ranks, cumulative, grades, faithfulness, epochs, classifier, flips, cost)
 
 __all__ = ["PARTS"]
