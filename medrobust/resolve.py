@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from medrobust import registry
 from medrobust.cell import Configured
 from medrobust.errors import MedrobustError, SpecError
 from medrobust.options import configure, wanted_budget
-from medrobust.spec import NONE, AttackEntry, ConditionEntry, Entry, Spec, TargetEntry, at, in_order, read
+from medrobust.spec import NONE, AttackEntry, ConditionEntry, Entry, Spec, TargetEntry, at, in_order, read, tracks
 from medrobust.strict_yaml import Document, Place
 from medrobust.targets import zoo
 from medrobust.types import Attack, Data, Explainer
@@ -219,6 +220,9 @@ def _budget_fits(spec: Spec, conditions: list[Condition | None], reader: Reader)
 def _cross_checks(spec: Spec, targets: list[ChosenTarget], conditions: list[Condition | None], reader: Reader) -> None:
     """Mistakes that no single entry shows."""
     labels = [attack.shown for attack in spec.attacks]
+    known = tracks()
+    if spec.track not in known and difflib.get_close_matches(spec.track, known, cutoff=0.8):
+        reader.note(("track",), f"found '{spec.track}', {registry.near(spec.track, sorted(known))} a track of your own needs a name less like it")
     _attacks_named(spec, labels, reader)
     _budget_fits(spec, conditions, reader)
     probes = [*labels, *(each.shown for each in spec.explainers)]

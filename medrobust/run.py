@@ -120,6 +120,8 @@ class Loop:
                 outcome = self._step(todo[start : start + self.batch])
                 if not start:
                     dependence = self._batch_dependence(outcome)
+            if not todo:
+                dependence = self._batch_dependence(self._clean(self.bench.cases[: self.batch]))
             changed = before.changes(Fingerprint.of(self.bench.target))
         if changed:
             msg = f"{self._who()}: left the target with other {changed}; expected it to be left alone"
@@ -179,6 +181,12 @@ class Loop:
         )
         self.folder.append(rows)
         return outcome
+
+    def _clean(self, cases: Sequence[Case]) -> Outcome:
+        """Cases as they are, for checks of the target where nothing is left to compute."""
+        with blame(f"data {self.folder.cell.data.name}"):
+            batch = self.bench.data.load(cases).to(self.device)
+        return Outcome(batch, Attacked(batch.image), batch.image)
 
     def _attack(self, batch: Batch) -> Attacked:
         if self.source:

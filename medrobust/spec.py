@@ -146,6 +146,13 @@ def read(name: str) -> tuple[Spec, Document, str]:
         raise SpecError(in_order([_line(mistake, document, shown) for mistake in error.errors()])) from error
 
 
+def tracks() -> set[str]:
+    """The tracks of the shipped specs."""
+    folders = [files(point.value) for point in available("specs").values()]
+    texts = [file.read_text(encoding="utf-8") for folder in folders for file in folder.iterdir() if file.name.endswith(".yaml")]
+    return {match[1] for text in texts if (match := re.search(r"^track: *([\w.-]+) *$", text, re.MULTILINE))}
+
+
 def at(document: Document, shown: str, place: Place) -> str:
     """The beginning of an error line, such as `spec.yaml:12: targets[0].name`."""
     return f"{shown}:{document.line(place)}: {dotted(place)}"

@@ -26,7 +26,7 @@ def command(
 ) -> None:
     """Show what a name stands for: docstring, fields with defaults and source, or a model's card."""
     kinds = (catalog.kind_named(kind),) if kind else registry.KINDS
-    found = [each for one in kinds for each in described(one, name)]
+    found = merged([each for one in kinds for each in described(one, name)])
     if not found:
         known = sorted({entry["name"] for each in kinds for entry in catalog.entries(each)})
         msg = f"info: no '{name}'; {registry.near(name, known)}"
@@ -51,6 +51,15 @@ def described(kind: str, name: str) -> list[dict[str, Any]]:
     origin = {"kind": kind, "name": name, "distribution": catalog.owner(points[name]), "object": points[name].value}
     text = f"{plugin.__name__}: {inspect.getdoc(plugin) or 'no docstring'}"
     return [{**origin, "text": text, "fields": fields(plugin)}]
+
+
+def merged(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is registered under several kinds, once, with all its kinds."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        key = entry.get("object", f"{entry['kind']} {entry['distribution']}")
+        found[key] = {**entry, "kind": f"{found[key]['kind']}, {entry['kind']}"} if key in found else entry
+    return list(found.values())
 
 
 def read(path: Path) -> str:

@@ -23,7 +23,7 @@ from medrobust.artifacts import load_attacked
 from medrobust.assemble import assemble
 from medrobust.errors import StoreError
 from medrobust.executors.local import InProcess
-from medrobust.run import HELD, compute
+from medrobust.run import HELD, Loop, compute
 from medrobust.schedule import Crew, Schedule
 from medrobust.store import MARKER, CellFolder, Run
 from medrobust.types import Attacked, Row
@@ -184,6 +184,16 @@ def test_a_worker_whose_claim_was_taken_over_writes_nothing_more(make_run: MakeR
     assert compute(run.path, folder.digest) == HELD
     assert folder.rows() == []
     assert folder.state().status == "running"
+
+
+def test_a_cell_with_every_case_on_disk_is_still_judged_on_its_batches(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(only("none"))
+    folder = run.cells()[0]
+    assert compute(run.path, folder.digest) == "done"
+    folder.write(replace(folder.state(), status="queued"))
+    monkeypatch.setattr(Loop, "_batch_dependence", lambda self, outcome: 0.5 if len(outcome.batch) == 4 else 0.0)
+    assert compute(run.path, folder.digest) == "invalid"
+    assert "V14" in (folder.path / "validity.json").read_text()
 
 
 def test_an_interrupt_leaves_the_cell_resumable(make_run: MakeRun) -> None:
