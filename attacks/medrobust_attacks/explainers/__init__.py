@@ -1,0 +1,1 @@
+"""Explainers: where a classifier looks."""

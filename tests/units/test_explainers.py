@@ -1,0 +1,229 @@
+"""Explainers: one map a case whatever stands beside it, hooks and counts left in order, finite maps of hopeless classifiers, one-line refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from medrobust import registry
+from medrobust.guard import Fingerprint, Guarded
+from medrobust.outcomes import check_explained
+from medrobust.randomness import CaseRandom, derive
+from medrobust.targets.classification import ClassificationTarget
+from medrobust.testing.volumes import Reader, VolumeData
+from medrobust.types import Batch, Explained, Explainer
+from medrobust_attacks.explainers.grad_cam import GradCAM
+from medrobust_attacks.explainers.lime import LIME
+from medrobust_attacks.explainers.perturbation import PERTURBATIONS
+from medrobust_attacks.explainers.relevance_map import RelevanceMap, relevance_of
+
+torch.set_num_threads(1)
+EXPLAINERS = [
+    LIME(segments=10, samples=20),
+    LIME(segments=10, samples=20, kernel="equal", half=True),
+    GradCAM("convolution"),
+    RelevanceMap(segments=10),
+    RelevanceMap(segments=10, perturbation="min", sequence=0),
+    RelevanceMap(segments=10, perturbation="max"),
+]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDROBUST_CACHE", str(tmp_path / "cache"))
+
+
+def batch() -> Batch:
+    data = VolumeData(16)
+    return data.load(data.cases("test"))
+
+
+def target(network: nn.Module | None = None) -> ClassificationTarget:
+    return ClassificationTarget((network or Reader()).eval(), "reader")
+
+
+def streams(cases: Batch, seed: int = 0) -> CaseRandom:
+    return CaseRandom.of([derive(seed, case.case) for case in cases.cases])
+
+
+def explain(plugin: Explainer, clean: Batch, network: nn.Module | None = None, micro_batch: int = 1, seed: int = 0) -> Explained:
+    guarded = Guarded(target(network), plugin.threat, micro_batch)
+    with torch.set_grad_enabled(guarded.white_box):
+        return check_explained(clean, plugin(guarded, clean, streams(clean, seed)))
+
+
+@pytest.mark.parametrize("plugin", EXPLAINERS, ids=repr)
+def test_a_case_fares_the_same_alone_as_among_others(plugin: Explainer) -> None:
+    clean = batch()
+    together = explain(plugin, clean)
+    for order in ([2, 0, 3, 1], [1]):
+        other = explain(plugin, clean.select(order))
+        assert torch.equal(other.relevance, together.relevance[order])
+        assert other.regions is None or torch.equal(other.regions, together.regions[order])  # type: ignore[index]
+    assert torch.allclose(explain(plugin, clean, micro_batch=3).relevance, together.relevance, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("plugin", EXPLAINERS, ids=repr)
+def test_the_cases_have_maps_of_their_own_that_say_something(plugin: Explainer) -> None:
+    maps = explain(plugin, batch()).relevance
+    assert all(one.max() > one.min() for one in maps)
+    assert not torch.equal(maps[0], maps[1])
+
+
+@pytest.mark.parametrize("plugin", [plugin for plugin in EXPLAINERS if hasattr(plugin, "chunk")], ids=repr)
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_the_chunk_changes_no_number_and_bounds_what_is_built(plugin: LIME | RelevanceMap, chunk: int) -> None:
+    seen: list[int] = []
+
+    class Sees(Guarded):
+        def __call__(self, image: Tensor, batch: Batch) -> Tensor:
+            seen.append(len(image))
+            return super().__call__(image, batch)
+
+    clean = batch().select([0, 3])
+    other = replace(plugin, chunk=chunk)
+    assert other == plugin
+    found = other(Sees(target(), plugin.threat), clean, streams(clean))
+    assert torch.equal(found.relevance, explain(plugin, clean).relevance)
+    assert max(seen) <= chunk
+
+
+@pytest.mark.parametrize("plugin", EXPLAINERS, ids=repr)
+def test_relevance_is_constant_within_a_superpixel(plugin: Explainer) -> None:
+    found = explain(plugin, batch())
+    if found.regions is None:
+        return
+    for relevance, labels in zip(found.relevance, found.regions, strict=True):
+        assert labels.max() > 2
+        for label in labels.unique():
+            assert len(relevance[labels == label].unique()) == 1
+
+
+@pytest.mark.parametrize("plugin", EXPLAINERS, ids=repr)
+def test_a_saturated_classifier_gets_a_finite_map(plugin: Explainer) -> None:
+    network = Reader()
+    with torch.no_grad():
+        network.head.bias.fill_(1e4)
+    relevance = explain(plugin, batch(), network).relevance
+    assert relevance.isfinite().all()
+    if not isinstance(plugin, GradCAM):  # it looks at the logit, which saturates nowhere
+        assert (relevance == 0).all()
+
+
+@pytest.mark.parametrize("plugin", EXPLAINERS, ids=repr)
+def test_an_empty_volume_gets_a_finite_map(plugin: Explainer) -> None:
+    clean = batch().select([0])
+    empty = Batch(torch.zeros_like(clean.image), clean.truth, clean.cases, clean.context)
+    assert explain(plugin, empty).relevance.isfinite().all()
+
+
+@pytest.mark.parametrize("plugin", EXPLAINERS, ids=repr)
+def test_the_target_is_left_alone(plugin: Explainer) -> None:
+    network, clean = Reader(), batch()
+    wanted = [parameter.requires_grad for parameter in network.parameters()]
+    before, image = Fingerprint.of(network.eval()), clean.image.clone()
+    explain(plugin, clean, network)
+    assert not before.changes(Fingerprint.of(network))
+    assert [parameter.requires_grad for parameter in network.parameters()] == wanted
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert torch.equal(clean.image, image)
+
+
+@pytest.mark.parametrize("plugin", [LIME(segments=10, samples=20), GradCAM("convolution")], ids=repr)
+def test_the_passes_are_those_announced(plugin: LIME | GradCAM) -> None:
+    guarded, clean = Guarded(target(), plugin.threat), batch()
+    with torch.set_grad_enabled(guarded.white_box):
+        plugin(guarded, clean, streams(clean))
+    assert guarded.passes.forward == plugin.queries * len(clean)
+
+
+def test_grad_cam_counts_what_lies_behind_the_layer() -> None:
+    network = nn.Sequential(nn.Conv3d(4, 2, 3), nn.ReLU(inplace=True), nn.Conv3d(2, 3, 1), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(3, 1))
+    voxels = 14**3
+    before, behind = 4 * 2 * 27 * voxels, 2 * 3 * voxels + 3
+    for layer, part in (("0", behind), ("2", 3)):
+        guarded, clean = Guarded(target(network)), batch()
+        GradCAM(layer)(guarded, clean, streams(clean))
+        assert guarded.passes.gradient == pytest.approx(4 * part / (before + behind))
+
+
+def test_grad_cam_goes_back_through_the_head_alone() -> None:
+    network, clean = Reader(), batch()
+    asked: list[bool] = []
+    network.convolution.register_forward_hook(lambda module, inputs, output: asked.append(output.requires_grad))
+    explain(GradCAM("normalisation"), clean, network)
+    assert asked == [False] * 4
+
+
+def test_ties_and_untouched_superpixels_score_exactly_nothing() -> None:
+    clean = batch().select([0])
+    regions = torch.zeros(1, 16, 16, 16, dtype=torch.long)
+    regions[:, 8:] = 1
+    regions[0, 0, 0, :2] = torch.tensor([2, 3])  # outside the head: blank already
+    guarded = Guarded(target())
+    relevance = relevance_of(guarded, clean, regions, PERTURBATIONS["blank"], 8)
+    assert relevance[0, 0, 0, 0] == relevance[0, 0, 0, 1] == 0
+    assert relevance[0, 4, 4, 4] > 0
+    assert guarded.passes.forward == 3
+
+
+def test_lime_draws_anew_under_another_seed() -> None:
+    plugin = LIME(segments=10, samples=20)
+    assert not torch.equal(explain(plugin, batch()).relevance, explain(plugin, batch(), seed=1).relevance)
+
+
+def test_the_sign_of_lime_follows_the_predicted_class() -> None:
+    """The rim of a high-grade tumour speaks for its class; for the other class it would speak against."""
+    clean, plugin = batch().select([0]), LIME(segments=30, samples=200)
+    rim = clean.context["tumour"][0, 0]
+    network = Reader()
+    probability = target(network)(clean.image, clean).item()
+    relevance = explain(plugin, clean, network).relevance[0]
+    assert probability > 0.5
+    with torch.no_grad():
+        network.head.weight.neg_()
+        network.head.bias.neg_()
+    turned = explain(plugin, clean, network).relevance[0]
+    assert relevance[rim].mean() > relevance[~rim].mean()
+    assert torch.allclose(relevance, turned, atol=1e-5)
+
+
+BAD: list[tuple[Callable[[], object], str]] = [
+    (lambda: LIME(samples=0), "samples: found 0, expected at least 1"),
+    (lambda: LIME(kernel="euclidean"), "kernel: found 'euclidean', expected one of cosine, equal"),
+    (lambda: LIME(width=0), "width: found 0, expected at least 0.001"),
+    (lambda: LIME(chunk=0), "chunk: found 0, expected at least 1"),
+    (lambda: LIME(segments=0), "segments: found 0, expected at least 1"),
+    (lambda: RelevanceMap(perturbation="median"), "perturbation: found 'median', expected one of blank, min, max"),
+    (lambda: RelevanceMap(chunk=0), "chunk: found 0, expected at least 1"),
+    (lambda: explain(RelevanceMap(segments=5000), batch()), "segments = 5000, expected at most the 4096 voxels"),
+    (lambda: explain(GradCAM("layer4"), batch()), "layer: found 'layer4', expected one of convolution, normalisation, dropout, head"),
+    (lambda: explain(GradCAM("head"), batch()), r"layer: 'head' puts out \(1, 1\), expected a map"),
+    (lambda: explain(GradCAM("0"), batch(), nn.Sequential(shared := nn.Conv3d(4, 4, 1), shared)), "layer: '0' ran 2 times in a pass"),
+]
+
+
+@pytest.mark.parametrize(("bad", "message"), BAD, ids=[message for _, message in BAD])
+def test_refusals_are_one_line(bad: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        bad()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_target_without_a_network_is_refused_in_words() -> None:
+    class Bare:
+        task, digest = "classification", "bare"
+
+    with pytest.raises(ValueError, match="found a target of type Bare, expected one that holds a network"):
+        GradCAM()(Guarded(Bare()), batch(), streams(batch()))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["lime", "grad-cam", "relevance-map"])
+def test_it_is_registered(name: str) -> None:
+    plugin = registry.load("explainers", name)()
+    assert plugin.threat in ("black-box", "white-box")
