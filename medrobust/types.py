@@ -282,9 +282,13 @@ class Metric(Protocol):
 
     name: ClassVar[str]
     unit: ClassVar[str]
-    higher_is_better: ClassVar[bool]
     worst: ClassVar[float]
     per: ClassVar[str]
+
+    @property
+    def higher_is_better(self) -> bool | None:
+        """None where neither direction is better."""
+        ...
 
     def __call__(self, outcome: Outcome) -> Tensor | Mapping[str, Tensor]:
         """(n,) for cases, (1,) for a group; several labelled values (an organ, a query count) as a mapping label -> values.

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from medrobust.testing.bench import CASES, Bench, lesion_corner
+from medrobust.testing.bench import Bench, lesion_corner
+from medrobust.testing.explained import explained_outcome
 from medrobust.testing.observe import copies, difference, documented, plain_data, tensors
 from medrobust.testing.promise import Promise
 from medrobust.types import Attacked, Metric, Outcome
@@ -32,11 +33,13 @@ def metric_promises() -> list[Promise]:
 
 
 def outcome(bench: Bench, fade: float, rows: list[int], *, added: bool = True, boxes: bool = True) -> Outcome:
-    """Cases `rows` predicted with their contrast faded by `fade` towards the mean.
+    """Cases `rows` predicted with their contrast faded by `fade` towards the mean; for classification, with the answer and its explanation faded.
 
     added: a bright square was added to each image, and the region says where.
-    boxes: cases keep their lesion boxes; else all are NaN.
+    boxes: cases keep their lesion boxes, or tumours; else all are NaN, or empty.
     """
+    if bench.task == "classification":
+        return explained_outcome(bench, fade, rows, tumour=boxes)
     batch = bench.batch().select(rows)
     if not boxes:
         batch = batch.with_context(boxes=torch.full_like(batch.context["boxes"], math.nan))
@@ -54,24 +57,28 @@ def labelled(values: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {"": values} if isinstance(values, Tensor) else dict(values)
 
 
-def groups(metric: Metric) -> list[list[int]]:
+def groups(metric: Metric, bench: Bench) -> list[list[int]]:
     """The rows of the bench that the metric may be given at once."""
-    return [[0, 1], [2, 3]] if metric.per == "group" else [list(range(len(CASES)))]
+    cases = bench.batch().cases
+    if metric.per != "group":
+        return [list(range(len(cases)))]
+    return [[row for row, case in enumerate(cases) if case.group == group] for group in dict.fromkeys(case.group for case in cases)]
 
 
 def declares(metric: Metric, _: Bench) -> str:
-    wanted: dict[str, type | tuple[type, ...]] = {"name": str, "unit": str, "higher_is_better": bool, "worst": (int, float), "per": str}
+    wanted: dict[str, type | tuple[type, ...]] = {"name": str, "unit": str, "higher_is_better": (bool, type(None)), "worst": (int, float), "per": str}
     for name, kind in wanted.items():
-        value = getattr(metric, name, None)
-        if not isinstance(value, kind):
-            return f"{name} is {value!r}"
+        if not hasattr(metric, name):
+            return f"{name} is missing"
+        if not isinstance(getattr(metric, name), kind):
+            return f"{name} is {getattr(metric, name)!r}"
     if metric.per not in ("case", "group"):
         return f"per is {metric.per!r}, expected 'case' or 'group'"
     return "worst is NaN, expected a number" if math.isnan(metric.worst) else ""
 
 
 def gives_one_value(metric: Metric, bench: Bench) -> str:
-    for rows in groups(metric):
+    for rows in groups(metric, bench):
         expected = (1,) if metric.per == "group" else (len(rows),)
         for label, values in labelled(metric(outcome(bench, 0.3, rows))).items():
             if not isinstance(label, str) or not isinstance(values, Tensor) or not values.dtype.is_floating_point:
@@ -84,7 +91,7 @@ def gives_one_value(metric: Metric, bench: Bench) -> str:
 
 
 def treats_cases_alone(metric: Metric, bench: Bench) -> str:
-    for rows in groups(metric):
+    for rows in groups(metric, bench):
         whole = labelled(metric(outcome(bench, 0.3, rows)))
         parts = [rows[::-1]] if metric.per == "group" else [rows[::-1], *([row] for row in rows)]
         for part in parts:
@@ -96,8 +103,10 @@ def treats_cases_alone(metric: Metric, bench: Bench) -> str:
 
 
 def prefers_the_better(metric: Metric, bench: Bench) -> str:
+    if metric.higher_is_better is None:
+        return ""
     sign = 1 if metric.higher_is_better else -1
-    for rows in groups(metric):
+    for rows in groups(metric, bench):
         for added in (False, True):
             values = [labelled(metric(outcome(bench, fade, rows, added=added))) for fade in FADES]
             for label in values[0]:
@@ -110,7 +119,7 @@ def prefers_the_better(metric: Metric, bench: Bench) -> str:
 
 
 def knows_the_undefined(metric: Metric, bench: Bench) -> str:
-    for rows in groups(metric):
+    for rows in groups(metric, bench):
         usual = labelled(metric(outcome(bench, 0.3, rows)))
         bare = labelled(metric(outcome(bench, 0.3, rows, added=False, boxes=False)))
         for label, values in bare.items():
@@ -118,17 +127,19 @@ def knows_the_undefined(metric: Metric, bench: Bench) -> str:
                 return f"label {label!r} is {values.tolist()} where there is no region and no box"
         undefined = [label for label, values in usual.items() if bool(values.isnan().all())]
         if len(undefined) == len(usual):
-            return "every value is NaN although there are regions and boxes"
+            return "every value is NaN although there are regions and boxes, or maps and tumours"
     return ""
 
 
 def leaves_inputs_alone(metric: Metric, bench: Bench) -> str:
-    for rows in groups(metric):
+    for rows in groups(metric, bench):
         seen = outcome(bench, 0.3, rows)
-        before = copies(seen.batch), copies(seen.attacked), seen.prediction.clone()
+        things = [thing for thing in (seen.batch, seen.attacked, seen.explained) if thing]
+        before = [copies(thing) for thing in things]
+        prediction = seen.prediction.clone()
         metric(seen)
-        found = difference(before[0], tensors(seen.batch)) or difference(before[1], tensors(seen.attacked))
-        found = found or difference({"prediction": before[2]}, {"prediction": seen.prediction})
-        if found:
-            return found
+        found = [difference(one, tensors(thing)) for one, thing in zip(before, things, strict=True)]
+        found.append(difference({"prediction": prediction}, {"prediction": seen.prediction}))
+        if any(found):
+            return next(filter(None, found))
     return ""

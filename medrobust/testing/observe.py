@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from medrobust.digests import canonical
 from medrobust.errors import SpecError
 from medrobust.options import typed
-from medrobust.types import Attacked, Batch
+from medrobust.types import Attacked, Batch, Explained
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks")
 
 
-def tensors(thing: Batch | Attacked) -> dict[str, Tensor]:
-    """Every tensor of a batch or of what an attack returned, by name."""
+def tensors(thing: Batch | Attacked | Explained) -> dict[str, Tensor]:
+    """Every tensor of a batch or of what an attack or explainer returned, by name."""
     found: dict[str, Tensor] = {}
     for field in dataclasses.fields(thing):
         value = getattr(thing, field.name)
@@ -34,7 +34,7 @@ def tensors(thing: Batch | Attacked) -> dict[str, Tensor]:
     return found
 
 
-def copies(thing: Batch | Attacked) -> dict[str, Tensor]:
+def copies(thing: Batch | Attacked | Explained) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in tensors(thing).items()}
 
 

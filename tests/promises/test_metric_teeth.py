@@ -80,6 +80,65 @@ class WrongWay(Good):
     higher_is_better = True
 
 
+class NoDirection(Good):
+    def __getattribute__(self, name):
+        if name == "higher_is_better":
+            raise AttributeError(name)
+        return super().__getattribute__(name)
+
+
+class GoodWithoutDirection(Good):
+    """Mean prediction, of which neither more nor less is better. Source: none."""
+
+    higher_is_better = None
+
+    def __call__(self, outcome):
+        return outcome.prediction.flatten(1).mean(1)
+
+
+class GoodOfMaps(Good):
+    """Share of the relevance that lies in the tumour, NaN where there is none. Source: none."""
+
+    task = "classification"
+    higher_is_better = True
+    worst = 0.0
+
+    def __call__(self, outcome):
+        relevance, tumour = outcome.explained.relevance, outcome.batch.context["tumour"][:, 0]
+        inside = (relevance * tumour).flatten(1).sum(1) / relevance.flatten(1).sum(1)
+        return torch.where(tumour.flatten(1).any(1), inside, torch.nan)
+
+
+class MapsWrongWay(GoodOfMaps):
+    higher_is_better = False
+    worst = 1.0
+
+
+class MapsWithoutTumour(GoodOfMaps):
+    def __call__(self, outcome):
+        value = super().__call__(outcome)
+        return torch.where(value.isnan(), torch.inf, value)
+
+
+class ScalesMapsByTheBatch(GoodOfMaps):
+    def __call__(self, outcome):
+        return super().__call__(outcome) * outcome.batch.image.sum()
+
+
+class NormalisesMaps(GoodOfMaps):
+    def __call__(self, outcome):
+        outcome.explained.relevance.div_(2)
+        return super().__call__(outcome)
+
+
+class LikesSteadyMaps(GoodOfMaps):
+    """Prefer a map that stays on shuffled weights."""
+
+    def __call__(self, outcome):
+        moved = outcome.again(randomised=True).relevance - outcome.explained.relevance
+        return 1 / (1 + moved.square().flatten(1).mean(1))
+
+
 class WorseThanWorst(Good):
     worst = 0.0
 
@@ -125,17 +184,25 @@ BROKEN = [
     ("M3", ScalesByTheBatch(), "differs"),
     ("M3", FirstSliceOfTheGroup(), "differs"),
     ("M4", WrongWay(), "faded further"),
+    ("M1", NoDirection(), "higher_is_better is missing"),
+    ("M3", ScalesMapsByTheBatch(), "differs"),
     ("M4", WorseThanWorst(), "declared worst"),
+    ("M4", MapsWrongWay(), "faded further"),
+    ("M4", LikesSteadyMaps(), "faded further"),
+    ("M5", MapsWithoutTumour(), "no box"),
     ("M5", InfiniteWithoutRegion(), "no region"),
     ("M5", NeverDefined(), "every value is NaN"),
     ("M6", ClipsPrediction(), "prediction differs"),
     ("M6", NormalisesTruth(), "image differs"),
+    ("M6", NormalisesMaps(), "relevance differs"),
     ("M7", Thawed(), "not frozen"),
     ("M8", NoSource(), "Source"),
 ]
 
 
-@pytest.mark.parametrize("metric", [Good(), GoodPerGroup(), GoodLabelled()], ids=lambda metric: type(metric).__name__)
+@pytest.mark.parametrize(
+    "metric", [Good(), GoodPerGroup(), GoodLabelled(), GoodWithoutDirection(), GoodOfMaps()], ids=lambda metric: type(metric).__name__
+)
 @pytest.mark.parametrize("promise", metric_promises(), ids=str)
 def test_a_good_metric_keeps(promise: Promise, metric: Good) -> None:
     promise(metric)
