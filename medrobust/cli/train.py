@@ -16,6 +16,7 @@ def command(
     steps: Annotated[int | None, typer.Option(help="Batches to train; the recipe's by default.", min=1)] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
+    keep_every: Annotated[int, typer.Option(help="Keep a checkpoint with its validation figures every so many batches; 0 keeps none.", min=0)] = 0,
     start: Annotated[Path | None, typer.Option(help="Folder of the models that a recipe starts from; the shipped ones by default.")] = None,
 ) -> None:
     """Train a model as its recipe says, measure it on the test split, and write weights and card."""
@@ -35,13 +36,15 @@ def command(
     began = time.perf_counter()
     try:
         with maker.progress(console) as report:
-            maker.train(checkpoints / name, start, report)
+            chosen = maker.train(checkpoints / name, start, report, keep_every)
     except KeyboardInterrupt:
         console.print(f"interrupted; `medrobust train {name}` continues from {checkpoints / name}")
         raise typer.Exit(130) from None
+    if chosen is not None:
+        console.print("weights of " + ", ".join(f"{figure} {value:.4g}" for figure, value in chosen.items()) + " on the validation split")
     console.print(f"trained in {time.perf_counter() - began:.0f} s; measuring on the test split")
     shipped = maker.shipped_figures()
-    card = maker.save(out / name)
+    card = maker.save(out / name, chosen)
     for figure, value in card.figures.items():
-        console.print(f"  {figure:10s} {value:.4f}" + (f"   shipped {shipped[figure]:.4f}" if figure in shipped else ""))
+        console.print(f"  {figure:18s} {value:.4f}" + (f"   shipped {shipped[figure]:.4f}" if figure in shipped else ""))
     console.print(f"{out / name}")

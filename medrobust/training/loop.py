@@ -6,7 +6,6 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,47 +13,24 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from medrobust.data.augment import band, mirror, redraw_masks
 from medrobust.errors import MedrobustError
 from medrobust.randomness import CaseRandom, derive
 from medrobust.training.objectives import Objective
+from medrobust.training.schedule import Schedule as Schedule
+from medrobust.training.tasks import training_of
+from medrobust.training.watch import Watch
 from medrobust.types import Batch, Data, Target
 
 Report = Callable[[int, float], None]
 """Called after every step with the steps done and the sum of the step's losses."""
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast.
-
-    steps: batches. batch: slices a batch. learning_rate: peak of Adam's rate, reached after `warmup` steps and lowered to 0 along a cosine.
-    masks: (acceleration, centre fraction) pairs, one drawn for each slice. gradient_norm: gradients are clipped to it.
-    rows: train on random bands of that many rows, exact for column masks and cheaper; 0 for whole slices.
-    bfloat16: run the network in mixed precision. seed: determines order, masks, mirroring and every draw of the objective.
-    """
-
-    steps: int = 1000
-    batch: int = 4
-    learning_rate: float = 1e-3
-    warmup: int = 50
-    masks: tuple[tuple[float, float], ...] = ((4.0, 0.08), (8.0, 0.04))
-    gradient_norm: float = 1.0
-    rows: int = 0
-    bfloat16: bool = False
-    seed: int = 0
-
-    def rate(self, step: int) -> float:
-        """Learning rate of a step counted from 0."""
-        return self.learning_rate * min(1.0, (step + 1) / max(self.warmup, 1)) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
-
-
 def batches(data: Data, schedule: Schedule, first: int) -> Iterator[tuple[int, Batch, CaseRandom]]:
-    """Training batches from step `first` on: every epoch in its own order, masks redrawn, slices mirrored left to right at random.
+    """Training batches from step `first` on: every epoch in its own order, each batch varied as its task does it.
 
     A step's batch depends on the seed and the step alone, so a resumed training sees what an undisturbed one does.
     """
-    cases = list(data.cases("train"))
+    cases, vary = list(data.cases("train")), training_of(data.task).vary
     if not cases:
         msg = "training data: found no case in split 'train', expected at least one"
         raise MedrobustError(msg)
@@ -65,20 +41,31 @@ def batches(data: Data, schedule: Schedule, first: int) -> Iterator[tuple[int, B
             order = torch.randperm(len(cases), generator=torch.Generator().manual_seed(derive(schedule.seed, "epoch", epoch)))
             chosen.append(cases[int(order[index])])
         rng = CaseRandom.of([derive(schedule.seed, step, i) for i in range(len(chosen))])
-        batch = mirror(redraw_masks(data.load(chosen), schedule.masks, rng), rng)
-        yield step, band(batch, schedule.rows, rng) if schedule.rows else batch, rng
+        yield step, vary(data.load(chosen), schedule, rng), rng
 
 
-def train(target: Target, network: nn.Module, objective: Objective, data: Data, schedule: Schedule, folder: Path | None, report: Report) -> None:
+def train(
+    target: Target,
+    network: nn.Module,
+    objective: Objective,
+    data: Data,
+    schedule: Schedule,
+    folder: Path | None,
+    report: Report,
+    watch: Watch | None = None,
+) -> None:
     """Train `network`, which is what `target` runs, in place.
 
     folder: checkpoints go there every 200 steps and at an interruption; training continues from the last one. None keeps nothing.
+    watch: looks at the network now and then; where it chooses, the network ends with the weights of the best look.
     A loss that is not finite stops the training with one line; the last checkpoint stands.
     """
     device = next(network.parameters()).device
     network.train().requires_grad_(True)
-    optimiser = torch.optim.Adam(network.parameters(), lr=schedule.learning_rate)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
     first = _restore(folder, network, optimiser) if folder else 0
+    if watch:
+        watch.resume(network, first)
     done = first
     try:
         for step, batch, rng in batches(data, schedule, first):
@@ -91,8 +78,9 @@ def train(target: Target, network: nn.Module, objective: Objective, data: Data, 
                 msg = f"training diverged: loss {total} at step {step}; the last checkpoint stands, lower learning_rate and run again"
                 raise MedrobustError(msg)
             done = step + 1
+            looked = watch is not None and watch.look(network, done)
             report(done, total)
-            if folder and done % 200 == 0:
+            if folder and (done % 200 == 0 or looked):
                 _save(folder, network, optimiser, done)
     except KeyboardInterrupt:
         if folder:
@@ -102,6 +90,8 @@ def train(target: Target, network: nn.Module, objective: Objective, data: Data, 
         network.eval()
     if folder and done > first:
         _save(folder, network, optimiser, done)
+    if watch:
+        watch.fill_best(network)
 
 
 def _step(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,12 @@ from medrobust import registry
 from medrobust.errors import MedrobustError
 from medrobust.targets import weights, zoo
 from medrobust.targets.card import WEIGHTS, Card
-from medrobust.training.figures import measure
-from medrobust.training.loop import Report, Schedule, train
+from medrobust.training.decoded import decoded
+from medrobust.training.loop import Report, train
 from medrobust.training.recipe import Recipe, recipe
+from medrobust.training.schedule import Schedule
+from medrobust.training.tasks import Training, training_of
+from medrobust.training.watch import Watch
 from medrobust.types import Target
 
 LINES = 20
@@ -75,52 +78,75 @@ class Maker:
             task = bar.add_task(self.name, total=self.schedule.steps, loss=float("nan"))
             yield lambda step, loss: bar.update(task, completed=step, loss=loss)
 
-    def train(self, checkpoints: Path, start: Path | None, report: Report) -> None:
-        """Train to the end, from the checkpoint where there is one, else from the recipe's start."""
-        chosen = self.recipe
+    def train(self, checkpoints: Path, start: Path | None, report: Report, keep_every: int = 0) -> Mapping[str, float] | None:
+        """Train to the end, from the checkpoint where there is one, else from the recipe's start.
+
+        keep_every: steps between two checkpoints that are kept, 0 for none.
+        Returns step and validation figures of the weights that were chosen, None where they are the last.
+        """
+        chosen, training = self.recipe, self._training()
         if chosen.start and not (checkpoints / "checkpoint.safetensors").exists():
             if start:
                 weights.fill(self.network, weights.read(start / chosen.start / WEIGHTS), str(start))
             else:
                 weights.fill(self.network, modules_of(zoo.load(chosen.start)).state_dict(), chosen.start)
-        target = self._target(self.network)
-        train(target, self.network, chosen.build_objective(), chosen.build_data(), self.schedule, checkpoints, report)
+        target, validation = self._target(self.network), chosen.build_validation()
+        with decoded(chosen.build_data(), checkpoints) if training.decode else nullcontext(chosen.build_data()) as data:
+            watch = None
+            if validation.every or keep_every:
+                watch = Watch(checkpoints, self.schedule.steps, validation, keep_every, lambda: training.validate(target, data, self.device))
+            train(target, self.network, chosen.build_objective(), data, self.schedule, checkpoints, report, watch)
+        return watch.best() if watch else None
 
-    def save(self, folder: Path) -> Card:
-        """Write weights and card; the card's figures are those of the weights as they are loaded again."""
-        chosen, data = self.recipe, self.recipe.build_data()
+    def save(self, folder: Path, chosen_look: Mapping[str, float] | None = None) -> Card:
+        """Write weights and card; the card's figures are those of the weights as they are loaded again.
+
+        chosen_look: what `train` returned.
+        """
+        chosen, data, training = self.recipe, self.recipe.build_data(), self._training()
+        schedule = {name: value for name, value in vars(self.schedule).items() if name not in training.idle and (value or name != "weight_decay")}
+        about: dict[str, Any] = {
+            "data": chosen.data.name,
+            "data_digest": data.digest,
+            "data_label": data.label,
+            "split": "train",
+            "patients": len({case.patient for case in data.cases("train")}),
+            training.unit: len(data.cases("train")),
+            "start": chosen.start,
+            "objective": chosen.objective.model_dump(),
+            "schedule": json.loads(json.dumps(schedule)),
+        }
+        if chosen_look is not None:
+            about["validation"] = {**vars(chosen.build_validation()), "chosen": {name: round(value, 6) for name, value in chosen_look.items()}}
         fields: dict[str, Any] = {
             "name": self.name,
-            "task": registry.load("targets", chosen.architecture).task,
+            "task": self._task(),
             "architecture": chosen.architecture,
             "options": chosen.options,
             "target": chosen.target,
             "defense": chosen.defense,
-            "intensity": "magnitude in the file's own units; each slice is scaled by its own statistics inside the network",
-            "training": {
-                "data": chosen.data.name,
-                "data_digest": data.digest,
-                "data_label": data.label,
-                "split": "train",
-                "patients": len({case.patient for case in data.cases("train")}),
-                "slices": len(data.cases("train")),
-                "start": chosen.start,
-                "objective": chosen.objective.model_dump(),
-                "schedule": json.loads(json.dumps(vars(self.schedule))),
-            },
+            "intensity": training.intensity,
+            "training": about,
         }
         zoo.save(folder, fields, self.network)
         weights.fill(self.network, weights.read(folder / WEIGHTS), str(folder))
         self.network.requires_grad_(False).eval()
-        figures = measure(self._target(self.network), data, device=self.device)
+        figures = training.figures(self._target(self.network), data, self.device)
         return zoo.save(folder, {**fields, "figures": {name: round(value, 6) for name, value in figures.items()}}, self.network)
 
     def shipped_figures(self) -> dict[str, float]:
         """What the shipped card says; empty where nothing is shipped."""
         return dict(zoo.card(self.name).figures) if self.name in zoo.names() else {}
 
+    def _task(self) -> str:
+        task: str = registry.load("targets", self.recipe.architecture).task
+        return task
+
+    def _training(self) -> Training:
+        return training_of(self._task())
+
     def _target(self, network: nn.Module) -> Target:
-        target: Target = registry.load("tasks", registry.load("targets", self.recipe.architecture).task)(network, "training")
+        target: Target = registry.load("tasks", self._task())(network, "training")
         return target
 
 

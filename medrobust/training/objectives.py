@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from medrobust.data.augment import flipped, rescaled, shifted
 from medrobust.imaging.kspace import standardise, undersample, with_phase
 from medrobust.randomness import CaseRandom
 from medrobust.types import Batch, Target
@@ -47,6 +48,49 @@ class Supervised:
         if self.ssim:
             loss = loss + self.ssim * (1 - ssim(prediction, batch.image, batch.context["maximum"]).mean())
         return loss
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Name the class of volumes that are shown mirrored, moved, and with other gains and noise.
+
+    Source: binary cross-entropy as in Rajapaksa and Khalvati 2022, doi:10.3389/fradi.2022.1061402; variations as in
+    Isensee et al. 2021, doi:10.1038/s41592-020-01008-z.
+
+    flips: spatial axes, counted from 0, along which a volume is mirrored with probability one half; 0 is left to right in NIfTI's order.
+    shift: largest movement along each axis in voxels, at least 0.
+    gain: a sequence is multiplied by U(1 - gain, 1 + gain); in [0, 1).
+    offset: U(-offset, offset) is added to a sequence where it is not 0, in intensity units, at least 0.
+    noise: standard deviation of what is added to a voxel, in intensity units, at least 0.
+    """
+
+    flips: tuple[int, ...] = (0,)
+    shift: int = 2
+    gain: float = 0.1
+    offset: float = 0.05
+    noise: float = 0.02
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "flips", tuple(self.flips))
+        if not all(axis in (0, 1, 2) for axis in self.flips) or len(set(self.flips)) < len(self.flips):
+            msg = f"flips: found {list(self.flips)}, expected different axes among 0, 1, 2"
+            raise ValueError(msg)
+        if not 0 <= self.gain < 1:
+            msg = f"gain: found {self.gain}, expected a number in [0, 1)"
+            raise ValueError(msg)
+        for name in ("shift", "offset", "noise"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                msg = f"{name}: found {getattr(self, name)}, expected a finite number, at least 0"
+                raise ValueError(msg)
+
+    def losses(self, target: Target, batch: Batch, rng: CaseRandom) -> Iterator[Tensor]:
+        """The mean cross-entropy of the varied volumes."""
+        image = self.varied(batch.image.cpu(), rng).to(batch.image.device)
+        yield target.loss(image, Batch(image, batch.truth, batch.cases)).mean()
+
+    def varied(self, image: Tensor, rng: CaseRandom) -> Tensor:
+        """The volumes (n, c, D, H, W) as a step sees them."""
+        return rescaled(shifted(flipped(image, self.flips, rng), self.shift, rng), self.gain, self.offset, self.noise, rng)
 
 
 def normalised(image: Tensor, batch: Batch) -> Tensor:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medrobust import registry
 from medrobust.errors import SpecError
-from medrobust.training.loop import Schedule
+from medrobust.options import typed
 from medrobust.training.objectives import Objective
+from medrobust.training.schedule import Schedule
+from medrobust.training.watch import Validation
 from medrobust.types import Data
+
+T = TypeVar("T")
 
 
 class Named(BaseModel):
@@ -28,6 +33,7 @@ class Recipe(BaseModel):
 
     architecture, options: of registry kind `targets`. start: the zoo model whose weights training begins from; none where empty.
     target, defense: the model's columns in the tables. objective: of registry kind `objectives`. data: of registry kind `data`.
+    schedule, validation: fields of `Schedule` and `Validation`; those not named are at their defaults.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -39,6 +45,7 @@ class Recipe(BaseModel):
     objective: Named
     data: Named
     schedule: dict[str, Any] = Field(default_factory=dict)
+    validation: dict[str, Any] = Field(default_factory=dict)
 
     def build_objective(self) -> Objective:
         """The objective, its options checked."""
@@ -51,12 +58,26 @@ class Recipe(BaseModel):
         return data
 
     def build_schedule(self) -> Schedule:
-        """The schedule; a misspelt field is one line."""
-        try:
-            return Schedule(**self.schedule)
-        except TypeError as error:
-            msg = f"schedule: {error}"
-            raise SpecError(msg) from error
+        """The schedule; a misspelt, mistyped or impossible field is one line."""
+        return _built(Schedule, self.schedule, "schedule")
+
+    def build_validation(self) -> Validation:
+        """What is looked at while the model is trained; a misspelt, mistyped or impossible field is one line."""
+        return _built(Validation, self.validation, "validation")
+
+
+def _built(plain: type[T], fields: dict[str, Any], where: str) -> T:
+    """The dataclass with these fields. Raises SpecError."""
+    known = [field.name for field in dataclasses.fields(plain)]  # type: ignore[arg-type]
+    for name in fields:
+        if name not in known:
+            msg = f"{where}: no field '{name}'; {registry.near(name, known)}"
+            raise SpecError(msg)
+    try:
+        return plain(**typed(plain, fields, where))
+    except ValueError as error:
+        msg = f"{where}: {error}"
+        raise SpecError(msg) from error
 
 
 def names() -> list[str]:

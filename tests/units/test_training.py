@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,15 +10,20 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from medrobust import registry
+from medrobust.data.augment import band, mirror, redraw_masks
 from medrobust.data.phantom import MRIPhantom
 from medrobust.errors import MedrobustError, SpecError
 from medrobust.metrics.reconstruction import SSIM
-from medrobust.randomness import CaseRandom
+from medrobust.randomness import CaseRandom, derive
+from medrobust.targets import zoo
 from medrobust.targets.reconstruction import ReconstructionTarget
 from medrobust.targets.unet import UNet
 from medrobust.training.loop import Schedule, batches, train
+from medrobust.training.make import Maker
 from medrobust.training.objectives import Supervised, ssim
-from medrobust.training.recipe import names, recipe
+from medrobust.training.recipe import Recipe, names, recipe
+from medrobust.training.tasks import training_of
 from medrobust.types import Attacked, Batch, Case, Outcome
 from medrobust_attacks.fnaf.budget import FeatureBudget
 from medrobust_defenses.fnaf_robust import FNAFRobust
@@ -74,7 +80,6 @@ def test_an_epoch_shows_every_slice_once() -> None:
 
 
 def test_a_band_is_measured_as_the_band_of_the_whole_measurement() -> None:
-    from medrobust.data.augment import band
     from medrobust.imaging.kspace import undersample, with_phase
 
     batch = DATA.load(DATA.cases("train")[:2])
@@ -187,7 +192,10 @@ def test_every_shipped_recipe_is_whole(name: str) -> None:
     made = recipe(name)
     made.build_objective()
     made.build_schedule()
-    assert made.build_data().task == "reconstruction"
+    made.build_validation()
+    task = registry.load("targets", made.architecture).task
+    assert made.build_data().task == task
+    assert training_of(task).unit
 
 
 def test_an_unknown_recipe_is_named_with_near_ones() -> None:
@@ -199,3 +207,36 @@ def test_an_unknown_recipe_is_named_with_near_ones() -> None:
 def test_robust_options_out_of_range_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="expected"):
         FNAFRobust(**options)  # type: ignore[arg-type]
+
+
+def test_every_shipped_card_of_a_reconstructor_says_the_schedule_that_its_recipe_gives() -> None:
+    for name in sorted(set(names()) & set(zoo.names())):
+        said = zoo.card(name).training["schedule"]
+        idle = training_of(zoo.card(name).task).idle
+        assert said == json.loads(json.dumps({key: value for key, value in vars(recipe(name).build_schedule()).items() if key in said}))
+        assert set(said) | set(idle) >= set(vars(Schedule())) - {"weight_decay"}
+
+
+def test_the_batches_of_a_reconstructor_s_training_are_those_it_always_had() -> None:
+    """Masks first, then the mirror, then the band, all from the step's own streams."""
+    for rows in (0, 16):
+        schedule = Schedule(steps=2, batch=2, rows=rows)
+        for step, batch, _ in batches(DATA, schedule, 0):
+            rng = CaseRandom.of([derive(0, step, i) for i in range(2)])
+            expected = mirror(redraw_masks(DATA.load(batch.cases), schedule.masks, rng), rng)
+            expected = band(expected, rows, rng) if rows else expected
+            assert torch.equal(batch.image, expected.image)
+            assert batch.context.keys() == expected.context.keys()
+            assert all(torch.equal(batch.context[name], expected.context[name]) for name in expected.context)
+
+
+def test_a_trained_reconstructor_s_card_keeps_its_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Recipe, "build_data", lambda self: DATA)
+    made = Maker("toy", recipe("recon-unet"), SCHEDULE, "cpu", UNet(8).build())
+    assert made.train(tmp_path / "checkpoints", None, lambda step, loss: None) is None
+    card = made.save(tmp_path / "toy")
+    shipped = zoo.card("recon-unet")
+    assert card.intensity == shipped.intensity
+    assert card.training.keys() == shipped.training.keys() - {"note"}
+    assert card.training["schedule"].keys() == shipped.training["schedule"].keys()
+    assert card.figures.keys() == shipped.figures.keys()
