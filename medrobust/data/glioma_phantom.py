@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from math import ceil
+from math import floor
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,7 +19,7 @@ from medrobust.data.embedded import SPLITS, at_least, identity, is_share, known_
 from medrobust.imaging.glioma import Glioma, glioma
 from medrobust.types import Batch, Case
 
-GENERATOR = 1
+GENERATOR = 2
 """Raised whenever the generator changes a number it makes."""
 
 SUFFIXES = ("t1", "t1ce", "t2", "flair")
@@ -89,8 +89,9 @@ class GliomaPhantom:
         return {}
 
     def _high_grade(self, index: int) -> bool:
-        """Of the first n subjects the share that is HGG is `hgg_share`, rounded up, whatever the size of the split."""
-        return ceil(round((index + 1) * self.hgg_share, 9)) > ceil(round(index * self.hgg_share, 9))
+        """Of the first n subjects the whole number nearest to n `hgg_share` is HGG, whatever the size of the split."""
+        before, after = (floor(round(count * self.hgg_share + 0.5, 9)) for count in (index, index + 1))
+        return after > before
 
     def _subject(self, split: str, index: int) -> Glioma:
         """One subject; its stream depends on the seed, the split and its number alone."""

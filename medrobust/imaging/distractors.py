@@ -20,7 +20,7 @@ def distractors(random: Generator, signal: Array, grid: Array, anatomy: Anatomy,
     edge = 0.4 * spacing
     white, deep = anatomy.white > 0.5, anatomy.depth > 8
     patch = random.uniform() < 0.9
-    counts = [int(random.integers(low, high + 1)) for low, high in ((3, 8), (1, 2), (1, 2), (0, 2))]
+    counts = [int(random.integers(low, high + 1)) for low, high in ((3, 8), (1, 2), (1, 2), (0, 3))]
     away = free > 0.9
 
     foci = blobs(random, grid, white & deep & away, (3, 8), counts[0], edge)
@@ -36,7 +36,7 @@ def distractors(random: Generator, signal: Array, grid: Array, anatomy: Anatomy,
     nodules = blobs(random, grid, (anatomy.depth > 6) & away, (6, 13), counts[3], edge)
     _mix(signal, nodules * free, (0.46, random.uniform(0.9, 1.2), 0.60, 0.66))
 
-    tubes = np.exp(-(smooth_field(random, white.shape, 7) ** 2 + smooth_field(random, white.shape, 7) ** 2) / random.uniform(0.03, 0.07))
+    tubes = np.exp(-(smooth_field(random, white.shape, 7) ** 2 + smooth_field(random, white.shape, 7) ** 2) / random.uniform(0.04, 0.09))
     vessels = tubes * (1 - anatomy.white) * free
     signal[1] += vessels * (random.uniform(1.1, 1.35) - signal[1])
 
