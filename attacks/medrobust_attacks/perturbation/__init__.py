@@ -1,0 +1,1 @@
+"""Perturbations that a network learns to make: over a whole volume, or within one superpixel."""
