@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from medrobust.leaderboard.layout import MODEL_HEADS, any_number, lines
 from medrobust.leaderboard.measure import Measured, Quantity, entry, measure, missing
-from medrobust.leaderboard.roi.rule import GRADES, INTERVALS
+from medrobust.leaderboard.roi.rule import INTERVALS
+from medrobust.leaderboard.roi.scores import scores
 from medrobust.leaderboard.section import Model, Section
 from medrobust.leaderboard.tables import UNMEASURED, Column, Entry, Table, Validity
 from medrobust.stats import auc_interval, clustered_rate
@@ -47,10 +46,8 @@ def area(section: Section, model: Model, condition: str) -> Measured:
     validity = section.validity(records)
     if validity.level == "missing":
         return Measured(missing(validity))
-    frames = {grade: section.frame(model, "none", condition, "score", grade) for grade in GRADES}
-    if any(frame.empty for frame in frames.values()):
+    found = scores(section, model, condition)
+    if found["high"].nunique() < 2:
         return Measured(Entry(note=UNMEASURED, validity=Validity("missing", (UNMEASURED,))))
-    scores = np.concatenate([frame["value"].to_numpy(dtype=float) for frame in frames.values()])
-    truth = np.concatenate([np.full(len(frame), GRADES[grade], dtype=bool) for grade, frame in frames.items()])
-    patients = np.concatenate([frame["patient"].to_numpy(dtype=str) for frame in frames.values()])
-    return Measured(entry(auc_interval(scores, truth, patients), sum(record.cases for record in records), validity))
+    interval = auc_interval(found["score"].to_numpy(dtype=float), found["high"].to_numpy(dtype=bool), found["patient"].to_numpy(dtype=str))
+    return Measured(entry(interval, sum(record.cases for record in records), validity))

@@ -7,13 +7,13 @@ import numpy as np
 from medrobust.leaderboard.layout import any_number, lines
 from medrobust.leaderboard.measure import Measured, Quantity, entry, measure
 from medrobust.leaderboard.roi.rule import INTERVALS
+from medrobust.leaderboard.roi.scores import cross_entropy
 from medrobust.leaderboard.section import Section
 from medrobust.leaderboard.tables import Column, Entry, Figure, Table, Validity, worst
 from medrobust.leaderboard.traces import Trace, traces
 from medrobust.stats import Interval, expanded
 from medrobust.stats.bootstrap import Floats, resample
 
-LOSS = Quantity("cross-entropy")
 MAPS = (Quantity("dice-grouping"), Quantity("deletion"))
 FEWEST = 4
 COLUMNS = (Column("best grouping", digits=2), Column("deletion", digits=2))
@@ -42,7 +42,7 @@ def epochs(section: Section) -> list[Table | Figure]:
 
 def rank_correlation(section: Section, explainer: str, condition: str, quantity: Quantity) -> Measured:
     """Patients are resampled, means of every checkpoint taken anew, and ranked; one value a patient and checkpoint is needed throughout."""
-    losses = [measure(section, model, "none", condition, LOSS) for model in section.models]
+    losses = [cross_entropy(section, model, condition) for model in section.models]
     maps = [measure(section, model, explainer, condition, quantity) for model in section.models]
     both = [*losses, *maps]
     samples = [one.sample for one in both if one.sample is not None]
@@ -74,7 +74,8 @@ def figure(section: Section) -> Figure:
         for explainer in section.explainers:
             points = []
             for model in section.models:
-                loss, quality = (measure(section, model, *of).entry for of in (("none", condition, LOSS), (explainer, condition, MAPS[0])))
+                loss = cross_entropy(section, model, condition).entry
+                quality = measure(section, model, explainer, condition, MAPS[0]).entry
                 if loss.estimate is not None and quality.estimate is not None:
                     low, high = (quality.estimate if end is None else end for end in (quality.low, quality.high))
                     points.append((loss.estimate, quality.estimate, low, high))

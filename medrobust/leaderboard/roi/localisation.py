@@ -5,6 +5,7 @@ from __future__ import annotations
 from medrobust.leaderboard.layout import any_number, lines
 from medrobust.leaderboard.measure import Measured, Quantity, entry, measure, missing
 from medrobust.leaderboard.roi.rule import BOLD, FREE, GRADES, HEADS, INTERVALS, by_explainer
+from medrobust.leaderboard.roi.scores import scores
 from medrobust.leaderboard.section import Model, Section
 from medrobust.leaderboard.tables import UNMEASURED, Column, Entry, Table, Validity
 from medrobust.stats import Sample, clustered_rate, mean
@@ -66,13 +67,14 @@ def grades(section: Section) -> list[Table]:
 
 
 def _of_grade(section: Section, labels: tuple[str, ...], grade: str) -> Measured:
-    """Cases whose clean score stands under this grade."""
+    """Cases of this grade."""
     condition, name, explainer = labels
     model: Model = next(one for one in section.models if str(one) == name)
     validity = section.validity(section.cells(model, explainer, condition))
     if validity.level == "missing":
         return Measured(missing(validity))
-    cases = set(section.frame(model, "none", condition, "score", grade)["case"])
+    clean = scores(section, model, condition)
+    cases = set(clean.loc[clean["high"] == (grade == GRADES[0]), "case"])
     frame = section.frame(model, explainer, condition, "dice-grouping")
     frame = frame[frame["case"].isin(cases)]
     if frame.empty:

@@ -12,7 +12,7 @@ INTERVALS = "95 % intervals in brackets, from 2000 bootstrap resamples of patien
 BOLD = "Bold: not measurably worse than the best explainer of its condition and target (paired by patient)."
 FREE = "Explainers named `free: ...` never ask the model; one that does not beat them has explained nothing."
 HEADS = ("condition", "target", "explainer")
-GRADES = {"HGG": 1, "LGG": 0}
+GRADES = ("HGG", "LGG")
 IGNORES = 0.9
 
 
