@@ -10,6 +10,7 @@ import pytest
 import torch
 from captum._utils.models.linear_model import SkLearnRidge
 from captum.attr import FeatureAblation, LayerAttribution, LayerGradCam, Lime
+from captum.attr import Occlusion as CaptumOcclusion
 from monai.visualize import GradCAM as MonaiGradCAM
 from sklearn.linear_model import Ridge
 from sklearn.metrics import pairwise_distances
@@ -22,8 +23,11 @@ from medrobust.targets.resnet import ResNet
 from medrobust.testing.volumes import VolumeData
 from medrobust.types import Batch
 from medrobust_attacks.explainers.grad_cam import GradCAM
+from medrobust_attacks.explainers.integrated_gradients import IntegratedGradients
 from medrobust_attacks.explainers.lime import LIME, draw
+from medrobust_attacks.explainers.occlusion import Occlusion
 from medrobust_attacks.explainers.relevance_map import RelevanceMap
+from medrobust_attacks.explainers.rise import RISE
 
 torch.set_num_threads(1)
 SMALL = {"segments": 12}
@@ -180,3 +184,50 @@ def test_all_pairs_of_transcriptions_differ() -> None:
     target, clean = resnet(), batch().select([0])
     maps = [RelevanceMap(perturbation=name, **SMALL)(Guarded(target), clean, streams(clean)).relevance for name in ("blank", "min", "max")]
     assert all(not torch.allclose(one, other, atol=1e-5) for one, other in itertools.combinations(maps, 2))
+
+
+def test_occlusion_is_captum_s() -> None:
+    target, clean = resnet(3), batch().select([2])
+    plugin = Occlusion(size=5, stride=4, value=0.2)
+    found = plugin(Guarded(target, plugin.threat), clean, streams(clean)).relevance[0]
+    _, function = of_predicted(target, clean.image)
+    expected = CaptumOcclusion(function).attribute(clean.image, sliding_window_shapes=(4, 5, 5, 5), strides=(4, 4, 4, 4), baselines=0.2)
+    assert expected.abs().max() > 1e-4
+    assert torch.allclose(found, expected[0, 0].float(), rtol=1e-3, atol=1e-6)
+
+
+def test_rise_is_the_published_equation() -> None:
+    target, clean = resnet(3), batch().select([3])
+    plugin = RISE(masks=12, cells=3, keep=0.4)
+    found = plugin(Guarded(target, plugin.threat), clean, streams(clean)).relevance[0]
+    _, function = of_predicted(target, clean.image)
+    rng = streams(clean)
+    grids, places = rng.uniform(0, 1, 12, 1, 3, 3, 3)[0] < 0.4, rng.uniform(0, 1, 12, 3)[0]
+    expected = torch.zeros(16, 16, 16)
+    for grid, place in zip(grids, places, strict=True):
+        large = zoom(grid[0].float(), 6)
+        z, y, x = (place * 6).long()
+        mask = large[z : z + 16, y : y + 16, x : x + 16]
+        expected += function(clean.image * mask) * mask
+    assert torch.allclose(found, expected / (12 * 0.4), rtol=1e-4)
+
+
+def zoom(grid: Tensor, edge: int) -> Tensor:
+    """A grid of 3 cells an edge, each axis enlarged by linear interpolation to 4 cells of `edge` voxels, as an image library resizes."""
+    places = np.clip((np.arange(4 * edge) + 0.5) * 3 / (4 * edge) - 0.5, 0, 2)
+    weights = torch.from_numpy(np.stack([np.interp(places, range(3), np.eye(3)[i]) for i in range(3)], 1)).float()
+    return torch.einsum("ai,bj,ck,ijk->abc", weights, weights, weights, grid)
+
+
+def test_integrated_gradients_are_a_riemann_sum() -> None:
+    target, clean = resnet(3), batch().select([1])
+    plugin = IntegratedGradients(steps=40)
+    found = plugin(Guarded(target), clean, streams(clean)).relevance[0]
+    _, function = of_predicted(target, clean.image)
+    slopes = torch.zeros_like(clean.image)
+    for step in range(100):
+        point = ((step + 0.5) / 100 * clean.image).requires_grad_()
+        slopes += torch.autograd.grad(function(point).sum(), point)[0] / 100
+    expected = (slopes * clean.image).abs().sum(1)[0]
+    assert expected.max() > 1e-4
+    assert (found - expected).norm() < 0.1 * expected.norm()

@@ -12,7 +12,7 @@ from medrobust.randomness import CaseRandom
 from medrobust.types import Batch, Explained, Target
 from medrobust_attacks.explainers.asking import ask, predicted, probability
 from medrobust_attacks.explainers.partitioned import Partitioned
-from medrobust_attacks.explainers.perturbation import PERTURBATIONS, Perturb
+from medrobust_attacks.explainers.perturbation import PERTURBATIONS, Perturb, Perturbed, one_by_one
 from medrobust_attacks.fnaf.finite_differences import at_least
 
 
@@ -43,27 +43,38 @@ class RelevanceMap(Partitioned):
     def __call__(self, target: Target, batch: Batch, rng: CaseRandom) -> Explained:  # noqa: ARG002 - nothing here is drawn
         """Explain every case by itself, `chunk` superpixels at a time."""
         regions = self.regions(batch)
-        return Explained(relevance_of(target, batch, regions, PERTURBATIONS[self.perturbation], self.chunk), regions)
+        return Explained(relevance_under(target, batch, regions, PERTURBATIONS[self.perturbation], self.chunk), regions)
 
 
 def relevance_of(target: Target, batch: Batch, regions: Tensor, perturb: Perturb, chunk: int) -> Tensor:
+    """`relevance_under` a perturbation that is a function of volume and masks, such as a trained one."""
+    return relevance_under(target, batch, regions, one_by_one(perturb, chunk), chunk)
+
+
+def relevance_under(target: Target, batch: Batch, regions: Tensor, perturbed: Perturbed, chunk: int) -> Tensor:
     """Relevance of every voxel's superpixel, (n, *space) float32: |p(perturbed) - p| of the predicted class.
 
-    regions: (n, *space) int64, labels of a case 0, ..., K - 1. perturb: a volume (c, *space) and m regions of it (m, *space) bool to m versions of
-    it (m, c, *space); a version equal to the volume has relevance 0 and is not asked about. chunk: versions at once.
+    regions: (n, *space) int64, labels of a case 0, ..., K - 1. perturbed: what is done to them. chunk: volumes built at once.
+    A superpixel that the perturbation leaves as it is has relevance 0 and is not asked about.
     """
     maps = []
     for case, labels in enumerate(regions):
         image = batch.image[case]
-        clean = ask(target, batch, case, image[None])
-        own = predicted(clean)
-        scores = []
-        for part in torch.split(torch.arange(int(labels.max()) + 1, device=labels.device), chunk):
-            versions = perturb(image, labels == part.view(-1, *[1] * labels.ndim))
-            moved = (versions != image).flatten(1).any(1)
-            score = torch.zeros(len(part), device=image.device)
-            if moved.any():
-                score[moved] = (probability(ask(target, batch, case, versions[moved]), own) - probability(clean, own)).abs()
-            scores.append(score)
-        maps.append(torch.cat(scores)[labels])
+        values = perturbed(image, labels)
+        moved = labels[(values != image).any(0)].unique()
+        answers = _whole(target, batch, case, labels, values, moved, chunk)
+        likely = probability(answers, predicted(answers[:1]))
+        scores = torch.zeros(int(labels.max()) + 1, device=image.device)
+        scores[moved] = (likely[1:] - likely[0]).abs()
+        maps.append(scores[labels])
     return torch.stack(maps)
+
+
+def _whole(target: Target, batch: Batch, case: int, labels: Tensor, values: Tensor, moved: Tensor, chunk: int) -> Tensor:
+    """The target's answers to the case and to its versions in which one region of `moved` has its `values`, (1 + moved, k), by whole passes."""
+    image = batch.image[case]
+    answers = [ask(target, batch, case, image[None])]
+    for part in torch.split(moved, chunk) if len(moved) else ():
+        masks = labels == part.view(-1, *[1] * labels.ndim)
+        answers.append(ask(target, batch, case, torch.where(masks[:, None], values, image)))
+    return torch.cat(answers)
