@@ -26,7 +26,7 @@ SUFFIXES = {  # last part of a file's stem, BraTS 2018-2021 and 2023, in lower c
     "seg": "mask",
 }
 DECATHLON = {"T1w": 1, "T1ce": 2, "T2w": 3, "FLAIR": 0}  # channel of a Task01_BrainTumour image
-LABELS = frozenset({0, 1, 2, 3, 4})
+LARGEST_LABEL = 4
 GRADES = {"HGG": 1, "LGG": 0}
 AFFINE_TOLERANCE = 1e-2  # mm
 
@@ -67,7 +67,7 @@ def find_subjects(folder: Path) -> dict[str, Subject]:
         return _decathlon(folder)
     groups: dict[Path, list[Path]] = {}
     for path in sorted(folder.rglob("*.nii*")):
-        if path.is_file() and path.name.endswith((".nii", ".nii.gz")):
+        if path.is_file() and path.name.endswith((".nii", ".nii.gz")) and not path.name.startswith("."):
             groups.setdefault(next(parent for parent in path.parents if not parent.name.endswith((".nii", ".nii.gz"))), []).append(path)
     subjects: dict[str, Subject] = {}
     for place, paths in groups.items():
@@ -222,11 +222,11 @@ def _check_volume(path: Path, sequence: str, volume: NDArray[np.float32]) -> Non
 
 
 def _labels(path: Path, mask: NDArray[np.float32]) -> NDArray[np.uint8]:
-    values = set(np.unique(mask).tolist())
-    if not values <= LABELS:
-        msg = f"{path}: found the label {sorted(values - LABELS)[0]:g}, expected labels of {sorted(LABELS)}"
+    labels = np.where((mask >= 0) & (mask <= LARGEST_LABEL), mask, 0).astype(np.uint8)
+    if not np.array_equal(labels, mask):
+        msg = f"{path}: found the label {mask[labels != mask][0]:g}, expected labels of 0 to {LARGEST_LABEL}"
         raise DataError(msg)
-    if values <= {0}:
+    if not labels.any():
         msg = f"{path}: found an empty mask, expected tumour labels above 0"
         raise DataError(msg)
-    return mask.astype(np.uint8)
+    return labels
