@@ -149,13 +149,14 @@ def test_the_architecture_is_a_target_of_the_registry() -> None:
     kernel=st.sampled_from([1, 3, 5]),
     stride=st.integers(1, 2),
     bias=st.booleans(),
+    training=st.booleans(),
     seed=st.integers(0, 99),
 )
 @settings(max_examples=40, deadline=None)
-def test_one_volume_is_convolved_as_torch_does(channels: int, edge: int, kernel: int, stride: int, bias: bool, seed: int) -> None:
+def test_one_volume_is_convolved_as_torch_does(channels: int, edge: int, kernel: int, stride: int, bias: bool, training: bool, seed: int) -> None:
     torch.manual_seed(seed)
     plain = nn.Conv3d(channels, 5, kernel, stride, kernel // 2, bias=bias)
-    network = with_fast_convolutions(nn.Sequential(plain, nn.ReLU()))
+    network = with_fast_convolutions(nn.Sequential(plain, nn.ReLU())).train(training)
     assert type(network[0]) is Convolution3d  # type: ignore[index]
     assert network[0].weight is plain.weight  # type: ignore[index]
     image = torch.randn(1, channels, edge, edge + 1, edge)

@@ -10,10 +10,12 @@ class Convolution3d(nn.Conv3d):
     """`torch.nn.Conv3d`, computed by oneDNN also for a single volume on a CPU.
 
     PyTorch picks its own kernel for one small volume on one thread, which takes 3 to 10 times as long as oneDNN's for 3x3x3 (measured: 16 channels
-    at 32^3, 50 against 4.5 ms). Same weights, same answer to rounding; every other input goes the usual way.
+    at 32^3, 50 against 4.5 ms). In training channels lie last, which halves a step. Same weights, same answer to rounding.
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            return super().forward(x.contiguous(memory_format=torch.channels_last_3d))
         single = len(x) == 1 and x.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32
         if not single or isinstance(self.padding, str) or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
             return super().forward(x)
