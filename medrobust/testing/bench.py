@@ -37,10 +37,9 @@ class Bench:
     task: str = "reconstruction"
 
     @classmethod
-    def suited(cls, plugin: object) -> Bench:
-        """The default bench of the plugin's task; that of reconstruction where the plugin names no task that has a bench."""
-        task = getattr(plugin, "task", None)
-        return cls(size=16, task=task) if task == VolumeData.task else cls()
+    def suited(cls, plugin: object, task: str = "reconstruction") -> Bench:
+        """The default bench of the plugin's task, or of `task` where the plugin names none; that of reconstruction where the task has no bench."""
+        return cls(size=16, task=VolumeData.task) if getattr(plugin, "task", task) == VolumeData.task else cls()
 
     def batch(self) -> Batch:
         """Four cases of the data set, images in [0, 1]: slices of two patients with phase, 2x mask and lesions, or volumes of four patients."""

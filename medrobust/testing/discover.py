@@ -6,6 +6,7 @@ import inspect
 import typing
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,13 +16,16 @@ from medrobust.errors import SpecError
 from medrobust.testing.attacks import attack_promises, run
 from medrobust.testing.bench import Bench
 from medrobust.testing.defenses import defense_promises
+from medrobust.testing.explainers import explainer_promises
 from medrobust.testing.metrics import metric_promises
 from medrobust.testing.promise import Promise
 from medrobust.testing.targets import target_promises
+from medrobust.testing.volumes import VolumeData
 from medrobust.types import Attack, Budget
 
 PROMISES: dict[str, Callable[[], list[Promise]]] = {
     "attacks": attack_promises,
+    "explainers": explainer_promises,
     "defenses": defense_promises,
     "metrics": metric_promises,
     "targets": target_promises,
@@ -30,10 +34,11 @@ PROMISES: dict[str, Callable[[], list[Promise]]] = {
 
 def bench_for(kind: str, plugin: Any) -> Bench:
     """The default bench of the plugin's task; for an attack with the budget that its `__call__` names, and the metric that its trace follows."""
+    suited = Bench.suited(plugin, VolumeData.task if kind == "explainers" else "reconstruction")
     if kind != "attacks":
-        return Bench.suited(plugin)
-    bench = Bench(budget_for(plugin))
-    return Bench(bench.budget, objective_for(plugin, bench))
+        return suited
+    bench = replace(suited, budget=budget_for(plugin))
+    return replace(bench, objective=objective_for(plugin, bench))
 
 
 def budget_for(attack: Attack) -> Budget:
@@ -58,7 +63,7 @@ def objective_for(attack: Attack, bench: Bench) -> Any:
     for name in registry.available("metrics"):
         with suppress(Exception):  # a broken metric is its own report, not this attack's
             metric = registry.load("metrics", name)()
-            judged = Bench(bench.budget, metric).judge(target, batch, attacked)
+            judged = replace(bench, objective=metric).judge(target, batch, attacked)
             if judged.shape == best.shape and torch.allclose(judged.float(), best, rtol=1e-3):
                 return metric
     return None

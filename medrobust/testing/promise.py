@@ -20,15 +20,17 @@ class Promise:
     number: stable for ever, such as `A3`; a promise that is withdrawn leaves its number unused.
     sentence: what the plugin does, such as `keeps shape, dtype and device`.
     check: (plugin, bench) -> what was found, empty where the promise is kept.
+    task: whose bench a plugin that names no task is checked on.
     """
 
     number: str
     sentence: str
     check: Callable[[Any, Bench], str]
+    task: str = "reconstruction"
 
     def __call__(self, plugin: object, bench: Bench | None = None) -> None:
         """Check `plugin` on `bench`, the default one of its task where None; raises BrokenPromise, or whatever the plugin itself raises."""
-        found = self.check(plugin, bench or Bench.suited(plugin))
+        found = self.check(plugin, bench or Bench.suited(plugin, self.task))
         if found:
             msg = f"{self.number} {type(plugin).__name__} {self.sentence}: {found}"
             raise BrokenPromise(msg)

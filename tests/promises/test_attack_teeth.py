@@ -88,6 +88,16 @@ class DoesNothing(Good):
         return Attacked(batch.image.clone())
 
 
+class TrainedToDoNothing(DoesNothing):
+    """Trained for all cases at once, which excuses a case that loses, and not all of them."""
+
+    weights: ClassVar[dict[str, torch.Tensor]] = {"gain": torch.zeros(1)}
+    recipe: ClassVar[dict[str, str]] = {"name": "nothing"}
+
+    def fit(self, *args):
+        return self.weights
+
+
 class ReturnsTheLast(Good):
     """Forget the better query: the last of two draws, the second a tenth of the first."""
 
@@ -282,6 +292,7 @@ BROKEN = [
     ("A1", KeepsGraph(), "graph"),
     ("A2", LeavesBudget(), "allowed 0.1"),
     ("A3", DoesNothing(), "clean images"),
+    ("A3", TrainedToDoNothing(), "clean images"),
     ("A3", ReturnsTheLast(), "best queries"),
     ("A3", Boasts(), "best queries"),
     ("A4", ReadsTorchGenerator(), "global generator"),
