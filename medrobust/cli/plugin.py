@@ -15,7 +15,7 @@ app = typer.Typer(help="Start, list and check plugins.", no_args_is_help=True)
 
 @app.command()
 def new(
-    kind: Annotated[str, typer.Argument(help="attack, defense, metric or target.")],
+    kind: Annotated[str, typer.Argument(help="attack, explainer, defense, metric or target.")],
     name: Annotated[str, typer.Argument(help="Name to register, in lower case with hyphens, such as rician-noise.")],
     out: Annotated[Path | None, typer.Option(help="Folder to make; medrobust-NAME here without it.")] = None,
 ) -> None:

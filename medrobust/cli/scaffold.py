@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from medrobust.errors import SpecError
 from medrobust.registry import near
 
-KINDS = ("attack", "defense", "metric", "target")
+KINDS = ("attack", "explainer", "defense", "metric", "target")
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from medrobust.cli.app import call
 
-KINDS = ("attack", "defense", "metric", "target")
+KINDS = ("attack", "explainer", "defense", "metric", "target")
 
 
 @pytest.mark.parametrize("kind", KINDS)
