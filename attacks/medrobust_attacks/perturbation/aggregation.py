@@ -34,9 +34,10 @@ def equal_width(values: Tensor, bins: int) -> Tensor:
 
 
 def quantile(values: Tensor, bins: int) -> Tensor:
-    """The bin 0, ..., bins - 1 of each value (K,), as many values in each as their number allows; equal values share a bin."""
-    edges = torch.quantile(values, torch.linspace(0, 1, bins + 1, dtype=values.dtype)[1:-1])
-    return torch.bucketize(values, edges, right=True)
+    """The bin 0, ..., bins - 1 of each value (K,), as many values in each as can be; equal values share the bin of the middle one of them."""
+    _, which, count = torch.unique(values, return_inverse=True, return_counts=True)
+    number: Tensor = (bins * (count.cumsum(0) - count / 2) / len(values)).long()
+    return number[which]
 
 
 BINNINGS: Mapping[str, Callable[[Tensor, int], Tensor]] = {"width": equal_width, "quantile": quantile}

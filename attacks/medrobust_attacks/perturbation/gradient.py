@@ -53,14 +53,14 @@ class MaskGradient:
 
     def __call__(self, target: Target, batch: Batch, budget: MaskBudget, rng: CaseRandom) -> Attacked:  # noqa: ARG002 - nothing is drawn
         """Attack every volume of the batch; volumes share the passes."""
-        clean = batch.image
+        clean, shape = batch.image, (-1, *[1] * (batch.image.ndim - 1))
         image, best, highest, trace = clean.clone(), clean.clone(), torch.full((len(batch),), -torch.inf, device=clean.device), []
         for query in range(self.steps):
             image.requires_grad_(query < self.steps - 1)
             loss = target.loss(image, batch)
             trace.append(loss.detach())
             better = loss.detach() > highest
-            best = torch.where(better.view(-1, 1, 1, 1, 1), image.detach(), best)
+            best = torch.where(better.view(shape), image.detach(), best)
             highest = torch.where(better, loss.detach(), highest)
             if image.requires_grad:
                 (slope,) = torch.autograd.grad(loss.sum(), image)
@@ -74,4 +74,4 @@ class MaskGradient:
         size = slope.abs().flatten(1)
         count = max(1, round(self.share * size.shape[1]))
         least = size.kthvalue(size.shape[1] - count + 1, dim=1).values
-        return slope.sign() * (slope.abs() >= least.view(-1, 1, 1, 1, 1))
+        return slope.sign() * (slope.abs() >= least.view(-1, *[1] * (slope.ndim - 1)))
