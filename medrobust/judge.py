@@ -17,6 +17,8 @@ FIGURE_TOLERANCE = 0.02
 FEWEST_PATIENTS = 12
 INFORMATION_THRESHOLD = 1e-4
 INFORMATION_SHARE = 0.99
+SATURATED_SHARE = 0.1
+RANDOMISED_CORRELATION = 0.9
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,35 @@ def few_patients(evidence: Evidence) -> Finding:
     return f"{n} patients; at least {FEWEST_PATIENTS} are needed to rank" if n < FEWEST_PATIENTS else ""
 
 
+def saturated(evidence: Evidence) -> Finding:
+    """Hardly any answer is so certain that changes of it drown in rounding."""
+    values = evidence.values("saturated")
+    if not values:
+        return None
+    cases = [case for case, value in values.items() if value]
+    return f"{some(cases)} of {len(values)} have a saturated answer" if len(cases) > SATURATED_SHARE * len(values) else ""
+
+
+def weights_ignored(evidence: Evidence) -> Finding:
+    """A map changes where the target's weights are shuffled."""
+    values = evidence.values("randomisation")
+    if not values:
+        return None
+    mean = sum(values.values()) / len(values)
+    if mean <= RANDOMISED_CORRELATION:
+        return ""
+    return f"maps hardly depend on the target's weights: shuffled, they rank alike by {mean:.2f}, expected at most {RANDOMISED_CORRELATION}"
+
+
+def undecided(evidence: Evidence) -> Finding:
+    """No explained answer is a coin toss."""
+    values = evidence.values("undecided")
+    if not values:
+        return None
+    cases = [case for case, value in values.items() if value]
+    return f"{some(cases)} of {len(values)} have an undecided answer: a map of it explains a coin toss" if cases else ""
+
+
 @dataclass(frozen=True)
 class Check:
     """A numbered check, and how bad it is to fail it."""
@@ -137,6 +168,7 @@ class Check:
 
 
 CHECKS = (
+    Check("V01", "warn", saturated),
     Check("V11", "invalid", better_query_not_returned),
     Check("V13", "invalid", budget_left),
     Check("V13", "warn", below_zero),
@@ -145,6 +177,8 @@ CHECKS = (
     Check("V18", "invalid", trained_on_test),
     Check("V19", "warn", information_lost),
     Check("V20", "warn", few_patients),
+    Check("V22", "warn", weights_ignored),
+    Check("V23", "info", undecided),
 )
 
 

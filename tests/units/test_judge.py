@@ -96,6 +96,41 @@ def test_v20_warns_of_few_patients(attacked: Evidence) -> None:
     assert found(replace(attacked, patients=frozenset({"one"}))) == [("V20", "warn", "1 patients; at least 12 are needed to rank")]
 
 
+@pytest.fixture
+def explained(cells: dict[str, Cell]) -> Evidence:
+    cell = cells["none"]
+    values = {"saturated": [0.0, 0.0, 0.0], "undecided": [0.0, 0.0, 0.0], "randomisation": [1.0, 0.8, 0.9]}
+    rows = [row(cell, case, metric, value) for metric, each in values.items() for case, value in zip("abc", each, strict=True)]
+    return Evidence(cell, rows, patients=PATIENTS)
+
+
+def with_value(evidence: Evidence, case: str, metric: str, value: float) -> Evidence:
+    rows = [replace_value(each, value) if (each["case"], each["metric"]) == (case, metric) else each for each in evidence.rows]
+    return replace(evidence, rows=rows)
+
+
+def test_explained_cases_are_judged_by_what_was_measured_of_them(explained: Evidence, attacked: Evidence) -> None:
+    assert (judge(explained).level, judge(explained).checked) == ("ok", ("V01", "V14", "V20", "V22", "V23"))
+    assert not {"V01", "V22", "V23"} & set(judge(attacked).checked)
+
+
+def test_v01_warns_of_saturated_answers_where_they_are_not_rare(explained: Evidence) -> None:
+    assert found(with_value(explained, "b", "saturated", 1.0)) == [("V01", "warn", "1 case (b) of 3 have a saturated answer")]
+    many = [row(explained.cell, f"z{index}", "saturated", float(not index)) for index in range(12)]
+    assert not found(replace(explained, rows=[*explained.rows, *many]))
+
+
+def test_v22_warns_of_maps_that_stay_as_they_are_on_shuffled_weights(explained: Evidence) -> None:
+    message = "maps hardly depend on the target's weights: shuffled, they rank alike by 0.93, expected at most 0.9"
+    assert found(with_value(explained, "c", "randomisation", 0.99)) == [("V22", "warn", message)]
+
+
+def test_v23_names_the_cases_whose_answer_is_a_coin_toss(explained: Evidence) -> None:
+    message = "1 case (a) of 3 have an undecided answer: a map of it explains a coin toss"
+    assert found(with_value(explained, "a", "undecided", 1.0)) == [("V23", "info", message)]
+    assert judge(with_value(explained, "a", "undecided", 1.0)).level == "info"
+
+
 def test_the_worst_finding_is_the_verdict(attacked: Evidence) -> None:
     both = replace(attacked, patients=frozenset(), training_mode=True)
     assert judge(both).level == "invalid"
