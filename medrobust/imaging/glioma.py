@@ -108,13 +108,13 @@ def _healthy(random: Generator, anatomy: Anatomy) -> Array:
 
 def _low_grade(random: Generator) -> Array:
     """Signal of a low-grade tumour, the same all through, (4, 1, 1, 1): no enhancement."""
-    t1, t2, flair = random.uniform(0.30, 0.42), random.uniform(0.68, 0.80), random.uniform(0.66, 0.80)
+    t1, t2, flair = random.uniform(0.26, 0.36), random.uniform(0.68, 0.80), random.uniform(0.66, 0.80)
     return np.array([t1, t1 + 0.01, t2, flair], np.float32)[:, None, None, None]
 
 
 def _high_grade(random: Generator, tumour: Tumour, shape: tuple[int, int, int]) -> Array:
     """Signal of a high-grade tumour, (4, *shape): oedema, an uneven enhancing rim, necrosis."""
-    t1, t2, flair = random.uniform(0.42, 0.56), random.uniform(0.62, 0.74), random.uniform(0.66, 0.80)
+    t1, t2, flair = random.uniform(0.46, 0.58), random.uniform(0.62, 0.74), random.uniform(0.66, 0.80)
     enhancement, uneven = random.uniform(0.85, 1.15), smooth_field(random, shape, 16)
     oedema = np.array([t1, t1 + 0.02, t2, flair], np.float32)
     rim = np.array([0.48, enhancement, 0.62, 0.72], np.float32)
