@@ -12,7 +12,8 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from medrobust.data.brats_file import Subject, find_subjects, grade_of, read_grades, read_subject
+from medrobust.data.brats_file import read_subject
+from medrobust.data.brats_layout import Subject, find_subjects, grade_of, read_grades
 from medrobust.data.cache import content_digests
 from medrobust.data.embedded import SPLITS as NAMES
 from medrobust.data.embedded import at_least, is_share

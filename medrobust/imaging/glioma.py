@@ -17,14 +17,13 @@ from medrobust.imaging.smooth import Array, distance, ellipsoid, smooth_field
 FIELD_OF_VIEW = 192.0
 """Edge in mm of the cube that holds the whole brain."""
 
-SEQUENCES = ("T1w", "T1ce", "T2w", "FLAIR")
 NECROSIS, OEDEMA, ENHANCING = 1, 2, 4  # BraTS labels; 1 is also non-enhancing tumour
 SUPRATENTORIAL = 60.0  # lowest atlas plane on which a tumour is centred
 
 
 @dataclass(frozen=True)
 class Glioma:
-    """One subject, skull-stripped: image (4, *shape) int16 of SEQUENCES with background 0, labels (*shape) uint8 as BraTS, spacing in mm.
+    """One subject, skull-stripped: image (4, *shape) int16 of T1w, T1ce, T2w, FLAIR with background 0, labels (*shape) uint8 as BraTS, spacing in mm.
 
     Axes run to the patient's left, back and head, as in BraTS.
     """

@@ -7,6 +7,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+SEQUENCES = ("T1w", "T1ce", "T2w", "FLAIR")
+"""Channels of a brain tumour volume, in order."""
+
 T = TypeVar("T", bound=np.generic)
 
 

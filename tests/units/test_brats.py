@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medrobust.data.brats import BraTS
-from medrobust.data.brats_file import find_subjects
+from medrobust.data.brats_layout import find_subjects
 from medrobust.errors import DataError
 from medrobust.imaging.volumes import centre_cube, foreground, scaled
 

@@ -25,8 +25,9 @@ from medrobust.data.glioma_phantom import GliomaPhantom
 from medrobust.errors import DataError
 from medrobust.imaging.anatomy import brain, millimetres
 from medrobust.imaging.distractors import distractors
-from medrobust.imaging.glioma import ENHANCING, NECROSIS, OEDEMA, SEQUENCES, Glioma, glioma
+from medrobust.imaging.glioma import ENHANCING, NECROSIS, OEDEMA, Glioma, glioma
 from medrobust.imaging.smooth import smooth_field
+from medrobust.imaging.volumes import SEQUENCES
 from medrobust.types import Batch
 
 SMALL = GliomaPhantom(train=2, val=1, test=5, size=24)
