@@ -26,6 +26,7 @@ class ResNet:
     shortcut: A (subsampled and padded with zeros; no gradient flows through) or B (1x1x1 convolution), where a block changes the shape.
     channels: sequences of a volume, at least 1.
     classes: logits, at least 1; a single one is for class 1 against class 0.
+    standardised: the linear layer standardises the pooled features first, in evaluation by kept statistics; not published, it lets few cases suffice.
     """
 
     task: ClassVar[str] = "classification"
@@ -37,6 +38,7 @@ class ResNet:
     shortcut: str = "B"
     channels: int = 4
     classes: int = 1
+    standardised: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
@@ -60,8 +62,9 @@ class ResNet:
         from monai.networks.nets.resnet import ResNet as MonaiResNet
 
         from medrobust.targets.networks.convolution import with_fast_convolutions
+        from medrobust.targets.networks.standardised import StandardisedLinear
 
-        network: nn.Module = MonaiResNet(
+        network = MonaiResNet(
             "bottleneck" if self.depth == 50 else "basic",
             list(LAYERS[self.depth]),
             list(self.widths),
@@ -72,4 +75,6 @@ class ResNet:
             shortcut_type=self.shortcut,
             num_classes=self.classes,
         )
+        if self.standardised:
+            network.fc = StandardisedLinear(network.fc.in_features, self.classes)
         return with_fast_convolutions(network)

@@ -15,6 +15,7 @@ from medrobust.randomness import CaseRandom
 from medrobust.targets import zoo
 from medrobust.targets.classification import ClassificationTarget, entropy, score
 from medrobust.targets.networks.convolution import Convolution3d, with_fast_convolutions
+from medrobust.targets.networks.standardised import StandardisedLinear
 from medrobust.targets.resnet import LAYERS, ResNet
 from medrobust.testing import Bench, BrokenPromise, target_promises
 from medrobust.testing.volumes import VolumeData
@@ -235,3 +236,23 @@ def test_a_broken_classifier_is_caught_on_the_bench_of_its_task(number: str, net
     monkeypatch.setattr(ResNet, "build", lambda self: network)
     with pytest.raises(BrokenPromise, match=f"^{number} ResNet .*({found})"):
         PROMISES[number](ResNet())
+
+
+def test_a_standardised_head_is_one_linear_map_in_evaluation() -> None:
+    torch.manual_seed(0)
+    head = StandardisedLinear(6, 2)
+    features = 5 + torch.randn(40, 6) * torch.tensor([0.1, 1.0, 2.0, 0.5, 3.0, 0.01])
+    standard = (features - features.mean(0)) / (features.var(0, unbiased=False) + head.statistics.eps).sqrt()
+    torch.testing.assert_close(head(features), standard @ head.weight.T + head.bias, rtol=1e-3, atol=1e-3)
+    head.eval()
+    kept = head.statistics(features) @ head.weight.T + head.bias
+    torch.testing.assert_close(head(features), kept, rtol=1e-4, atol=1e-4)
+    middle = (features[:1] + features[1:2]) / 2
+    torch.testing.assert_close(head(middle), (head(features[:1]) + head(features[1:2])) / 2, rtol=1e-4, atol=1e-4)
+    assert head(features[:1]).shape == (1, 2)
+
+
+def test_a_standardised_resnet_keeps_every_promise() -> None:
+    for promise in PROMISES.values():
+        promise(ResNet(**SMALL, standardised=True))  # type: ignore[arg-type]
+    assert zoo.untrained("resnet", {**SMALL, "standardised": True}).digest != zoo.untrained("resnet", SMALL).digest
