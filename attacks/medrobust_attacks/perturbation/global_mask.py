@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from medrobust.data.brats_file import SEQUENCES
+from medrobust.data.brats_layout import SEQUENCES
 from medrobust.digests import plain
 from medrobust.guard import frozen
 from medrobust.randomness import derive
+from medrobust.training.decoded import decoded
 from medrobust.types import Data, Target
 from medrobust_attacks.perturbation.assessment import Assessment
 from medrobust_attacks.perturbation.generator import Generator
@@ -50,8 +51,8 @@ class GlobalPerturbation:
 
     def fit(self, target: Target, data: Data, seed: int, folder: Path, report: Report) -> Mapping[str, Tensor]:
         """The generator's weights; see `medrobust.types.Trainable`."""
-        with frozen(target), torch.enable_grad():
-            training, validation = (Split.of(target, data, name) for name in ("train", "val"))
+        with frozen(target), torch.enable_grad(), decoded(data, folder) as quick:
+            training, validation = (Split.of(target, quick, name) for name in ("train", "val"))
             channels = training.load(training.cases()[:1]).image.shape[1]
             network = self.generator.build(derive(seed, NAME, "generator"), channels).to(training.device)
             before = {**training.clean(training.cases()), **validation.clean(validation.cases())}
