@@ -158,7 +158,7 @@ class Loop:
             judged = Guarded(self.bench.target, BLACK_BOX, self.guarded.micro_batch)
             prediction = check_prediction(judged(attacked.image, outcome.attacked_batch), batch)
         again = self.explaining.again(batch) if self.explaining else None
-        outcome = replace(outcome, prediction=prediction, explained=explained, target=judged, again=again)
+        outcome = replace(outcome, prediction=prediction, explained=explained, target=judged, again=again, trained=self.bench.fit is not None)
         rows = self.measure.rows(outcome, [not violation for violation in violations])
         if self.folder.cell.store and explained:
             save_explained(self.folder.path, batch, explained)

@@ -115,7 +115,7 @@ class Outcome:
     prediction: the target's answer to `attacked.image` under the attacked context, (n, c, *space).
     explained: what the explainer said; None where there is none.
     target: the target, outputs alone, for metrics that ask it more, such as deletion curves; these passes are nobody's cost.
-    again: explains the batch anew; None where there is no explainer.
+    again: explains the batch anew; None where there is no explainer. trained: doing so trains the explainer anew.
     """
 
     batch: Batch
@@ -124,6 +124,7 @@ class Outcome:
     explained: Explained | None = None
     target: Target | None = None
     again: Again | None = None
+    trained: bool = False
 
     @property
     def truth(self) -> Tensor:

@@ -19,12 +19,12 @@ from medrobust.types import Again, Explained, Outcome
 class SeedAgreement:
     """Mean rank correlation of a map with those of the same explainer under other seeds, in [-1, 1]; 1 where no randomness enters it.
 
-    A trained explainer is trained anew for each seed. Regions are compared where both maps have the same ones, else voxels.
+    A trained explainer is trained anew for each seed, or not measured. Regions are compared where both maps have the same ones, else voxels.
     Two constant maps agree: 1; a constant one says nothing of another: 0.
 
     Source: this project; Spearman 1904 for the coefficient.
 
-    seeds: other seeds, at least 1; each costs one more explanation.
+    seeds: other seeds, at least 1; each costs one more explanation. retrain: measure trained explainers too, one training a seed.
     """
 
     task: ClassVar[str] = "classification"
@@ -34,6 +34,7 @@ class SeedAgreement:
     worst: ClassVar[float] = -1.0
     per: ClassVar[str] = "case"
     seeds: int = 1
+    retrain: bool = False
 
     def __post_init__(self) -> None:
         at_least_one(self.seeds, "seeds")
@@ -41,6 +42,8 @@ class SeedAgreement:
     def __call__(self, outcome: Outcome) -> Tensor:
         """(n,)."""
         own, again = explained_of(outcome), again_of(outcome)
+        if outcome.trained and not self.retrain:
+            return torch.full((len(outcome.batch),), torch.nan)
         return torch.stack([agreement(own, again(seed=seed)) for seed in range(1, self.seeds + 1)]).mean(0)
 
 
@@ -48,9 +51,11 @@ class SeedAgreement:
 class Randomisation:
     """Rank correlation of a map with that of the same target with shuffled weights, in [-1, 1]; near 1 the explainer ignores what was learned.
 
-    Regions, voxels and constant maps are compared as for seed agreement.
+    Regions, voxels and constant maps are compared as for seed agreement. A trained explainer is trained against the shuffled target, or not measured.
 
     Source: Adebayo et al. 2018, arXiv:1810.03292, section 3, all layers at once.
+
+    retrain: measure trained explainers too, one training.
     """
 
     task: ClassVar[str] = "classification"
@@ -59,9 +64,12 @@ class Randomisation:
     higher_is_better: ClassVar[bool] = False
     worst: ClassVar[float] = 1.0
     per: ClassVar[str] = "case"
+    retrain: bool = False
 
     def __call__(self, outcome: Outcome) -> Tensor:
         """(n,)."""
+        if outcome.trained and not self.retrain:
+            return torch.full((len(outcome.batch),), torch.nan)
         return agreement(explained_of(outcome), again_of(outcome)(randomised=True))
 
 

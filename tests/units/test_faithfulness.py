@@ -155,6 +155,15 @@ def test_agreement_is_the_mean_rank_correlation_over_seeds() -> None:
     assert Randomisation()(found).tolist() == pytest.approx([correlation(shuffled, row) for row in (0, 1)])
 
 
+def test_a_trained_explainer_is_trained_anew_only_where_that_is_asked_for() -> None:
+    own, other = torch.rand(2, 1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    found = replace(with_again(own, {(1, False): other, (0, True): other}, None, None), trained=True)
+    assert SeedAgreement()(found).isnan().all()
+    assert Randomisation()(found).isnan().all()
+    assert SeedAgreement(retrain=True)(found).isfinite().all()
+    assert Randomisation(retrain=True)(found).isfinite().all()
+
+
 def test_regions_count_alike_whatever_their_size_where_both_maps_have_them() -> None:
     regions = torch.zeros(1, 1, 1, 12, dtype=torch.int64)
     regions[..., 9:] = torch.tensor([1, 2, 3])
