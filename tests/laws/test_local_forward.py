@@ -112,6 +112,11 @@ def written_in_place(x: Tensor) -> Tensor:
     return x.sin().mul_(2).add_(kept).relu_() + kept
 
 
+def written_after_it_is_read(x: Tensor) -> Tensor:
+    pooled = nn.functional.max_pool3d(x, 3, 1)
+    return torch.cat([pooled, nn.functional.max_pool3d(x.neg_(), 3, 1)], 1)
+
+
 PLACES = torch.rand(1, 4, 24, 20, 26)
 BODIES = {
     "dilated, grouped, strided": [nn.Conv3d(2, 4, 3, (3, 1, 2), dilation=2), nn.Conv3d(4, 4, (1, 3, 5), padding=(0, 2, 4), groups=2, bias=False)],
@@ -124,6 +129,7 @@ BODIES = {
     "a place for everything": [nn.Conv3d(2, 4, 3, padding=1), Function(lambda x: x + PLACES), nn.ReLU(), nn.Conv3d(4, 4, 3)],
     "scalars and channels": [nn.Conv3d(2, 4, 3), Function(lambda x: (2 - x / torch.full((1, 4, 1, 1, 1), 0.5)).clamp(min=0.1))],
     "in place, under another name": [nn.Conv3d(2, 4, 3, padding=1), Function(written_in_place), nn.Conv3d(4, 4, 3)],
+    "in place, after it was read": [nn.Conv3d(2, 2, 3), Function(written_after_it_is_read)],
     "pooled to a grid": [nn.Conv3d(2, 4, 3), nn.AdaptiveAvgPool3d(2), nn.ReLU()],
 }
 
@@ -157,6 +163,7 @@ REFUSED = {
     "a roll": (Function(lambda x: x.roll(1, 2)), "roll"),
     "a mean over volumes": (Function(lambda x: x - x.mean(0, keepdim=True)), "batch"),
     "indices": (Function(lambda x: nn.functional.max_pool3d(x, 2, return_indices=True)[1] * 0.1), "indices of a maximum"),
+    "average pooling with a border": (nn.AvgPool3d(3, 1, 1), "windows"),
     "transposed": (nn.ConvTranspose3d(4, 4, 2, 2), "transposed"),
     "weights of the image": (Function(lambda x: nn.functional.conv3d(x, x.mean((2, 3, 4), keepdim=True)).expand(1, 4, -1, -1, -1)), "weights that"),
 }

@@ -128,6 +128,9 @@ def test_a_partition_is_computed_once(cache: Path, monkeypatch: pytest.MonkeyPat
             Superpixels(segments=31).partition(image)
         with pytest.raises(TypeError):
             plugin.partition(image.flip(-1))
+        patched.setattr(superpixels, "version", lambda _: "another")
+        with pytest.raises(TypeError):
+            plugin.partition(image)
 
 
 def test_cached_files_are_small(cache: Path) -> None:
