@@ -36,6 +36,11 @@ def opened(target: Target) -> Guarded:
     return target if isinstance(target, Guarded) else Guarded(target)
 
 
+def at_once(target: Target, chunk: int) -> int:
+    """How many volumes to build: at most `chunk`, and no more than the harness puts into one pass."""
+    return min(chunk, opened(target).micro_batch)
+
+
 def network_of(target: Guarded) -> nn.Module:
     """The network of a target; ValueError where it has none, as under some defenses."""
     network = getattr(target.target, "network", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from medrobust.randomness import CaseRandom
 from medrobust.types import Batch, Explained, Target
-from medrobust_attacks.explainers.asking import ask, predicted, probability
+from medrobust_attacks.explainers.asking import ask, at_once, predicted, probability
 from medrobust_attacks.explainers.partitioned import Partitioned
 from medrobust_attacks.fnaf.finite_differences import at_least
 
@@ -72,16 +72,26 @@ class LIME(Partitioned):
         regions, maps = self.regions(batch), []
         for case, labels in enumerate(regions):
             samples = draw(rng.generators[case], self.samples, int(labels.max()) + 1).to(labels.device)
-            images = (self._hidden(batch.image[case], labels, part) for part in torch.split(samples, self.chunk))
-            answers = torch.cat([ask(target, batch, case, some) for some in images])
+            versions = hidden(batch.image[case], labels, samples, self.hide, at_once(target, self.chunk))
+            answers = torch.cat([ask(target, batch, case, images) for images in versions])
             weights = (-(KERNELS[self.kernel](samples) ** 2) / (2 * self.width**2)).exp()
             coefficients = ridge(samples, probability(answers, predicted(answers[:1])), weights, self.alpha)
             maps.append(coefficients.float()[labels])
         return Explained(torch.stack(maps), regions)
 
-    def _hidden(self, image: Tensor, labels: Tensor, samples: Tensor) -> Tensor:
-        """The versions (m, c, *space) of `image` (c, *space) with the superpixels hidden that are False in `samples` (m, K)."""
-        return torch.where(samples[:, labels][:, None], image, self.hide)
+
+def hidden(image: Tensor, labels: Tensor, samples: Tensor, value: float, size: int) -> Iterator[Tensor]:
+    """The versions (m, c, *space) of `image` (c, *space) in which the superpixels that are False in `samples` (N, K) have `value`, `size` at a time.
+
+    All pieces lie in one memory: each is gone when the next is asked for. They are made by products, which take a tenth of the time of a choice
+    voxel by voxel.
+    """
+    places = labels.flatten()
+    kept, images = image.new_empty(size, len(places)), image.new_empty(size, *image.shape)
+    for part in torch.split(samples.to(image.dtype), size):
+        keep = torch.index_select(part, 1, places, out=kept[: len(part)]).view(len(part), 1, *labels.shape)
+        some = torch.mul(image, keep, out=images[: len(part)])
+        yield some.add_(value * (1 - keep)) if value else some
 
 
 def draw(generator: torch.Generator, samples: int, features: int) -> Tensor:

@@ -9,11 +9,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from medrobust.imaging.volumes import SEQUENCES
 from medrobust.randomness import CaseRandom
 from medrobust.types import Batch, Explained, Target
 from medrobust_attacks.explainers.partitioned import Partitioned
 
-SEQUENCES = ("T1w", "T1ce", "T2w", "FLAIR")
 Scores = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 """A volume (c, *space), the label of each voxel (*space) and the case's generator to one score a superpixel, (K,)."""
 

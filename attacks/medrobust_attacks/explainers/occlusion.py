@@ -12,7 +12,7 @@ from torch import Tensor
 
 from medrobust.randomness import CaseRandom
 from medrobust.types import Batch, Explained, Target
-from medrobust_attacks.explainers.asking import ask, predicted, probability
+from medrobust_attacks.explainers.asking import ask, at_once, predicted, probability
 from medrobust_attacks.fnaf.finite_differences import at_least
 
 Cube = tuple[slice, ...]
@@ -49,21 +49,23 @@ class Occlusion:
         return Explained(torch.stack([self._map(target, batch, case, cubes) for case in range(len(batch))]))
 
     def _map(self, target: Target, batch: Batch, case: int, cubes: list[Cube]) -> Tensor:
-        image = batch.image[case]
+        image, size = batch.image[case], at_once(target, self.chunk)
         clean = ask(target, batch, case, image[None])
-        fall, covers = torch.zeros_like(image[0]), torch.zeros_like(image[0])
+        label = predicted(clean)
+        total, covers = torch.zeros_like(image[0]), torch.zeros_like(image[0])
         for cube in cubes:
             covers[cube] += 1
         asked = [cube for cube in cubes if bool((image[:, *cube] != self.value).any())]
-        for start in range(0, len(asked), self.chunk):
-            some = asked[start : start + self.chunk]
-            images = image.repeat(len(some), *[1] * image.ndim)
-            for version, cube in zip(images, some, strict=True):
+        images = image.repeat(size, *[1] * image.ndim)
+        for start in range(0, len(asked), size):
+            some = asked[start : start + size]
+            for version, cube in zip(images, some, strict=False):
                 version[:, *cube] = self.value
-            falls = probability(clean, predicted(clean)) - probability(ask(target, batch, case, images), predicted(clean))
-            for cube, one in zip(some, falls, strict=True):
-                fall[cube] += one
-        return fall / covers
+            falls = probability(clean, label) - probability(ask(target, batch, case, images[: len(some)]), label)
+            for version, cube, fall in zip(images, some, falls, strict=False):
+                total[cube] += fall
+                version[:, *cube] = image[:, *cube]
+        return total / covers
 
 
 def windows(length: int, size: int, stride: int) -> list[slice]:

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 
 from medrobust.randomness import CaseRandom
 from medrobust.types import Batch, Explained, Target
-from medrobust_attacks.explainers.asking import ask, predicted, probability
+from medrobust_attacks.explainers.asking import ask, at_once, predicted, probability
 from medrobust_attacks.explainers.grad_cam import MODES
 from medrobust_attacks.fnaf.finite_differences import at_least
 
@@ -59,7 +59,8 @@ class RISE:
         image = batch.image[case]
         label = predicted(ask(target, batch, case, image[None]))
         total = torch.zeros_like(image[0])
-        for grid, place in zip(torch.split(grids, self.chunk), torch.split(places, self.chunk), strict=True):
+        size = at_once(target, self.chunk)
+        for grid, place in zip(torch.split(grids, size), torch.split(places, size), strict=True):
             masks = smooth(grid.to(image), place, image.shape[1:])
             for mask, weight in zip(masks, probability(ask(target, batch, case, image * masks), label), strict=True):
                 total += weight * mask[0]
