@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from medrobust.data.brats_layout import SEQUENCES
 from medrobust.digests import plain
 from medrobust.guard import frozen
+from medrobust.imaging.volumes import SEQUENCES
 from medrobust.randomness import derive
 from medrobust.training.decoded import decoded
 from medrobust.types import Data, Target

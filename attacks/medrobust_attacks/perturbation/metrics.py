@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from medrobust.data.brats_layout import SEQUENCES
+from medrobust.imaging.volumes import SEQUENCES
 from medrobust.targets.classification import score
 from medrobust.types import Outcome
 

@@ -107,6 +107,7 @@ class Training:
         progress = self._restore(optimiser)
         for epoch in range(progress.epoch, self.epochs):
             mean = self._epoch(epoch, optimiser)
+            self.network.eval()
             figures = self.assess()
             progress.history.append({"epoch": epoch + 1, "training loss": mean, **figures})
             progress.epoch = epoch + 1
@@ -127,6 +128,7 @@ class Training:
     def _epoch(self, epoch: int, optimiser: torch.optim.Optimizer) -> float:
         """One pass over the training examples; the mean loss."""
         total = 0.0
+        self.network.train()
         for step, loss in enumerate(self.losses(epoch)):
             value = float(loss.detach())
             self._require_finite(value, f"epoch {epoch + 1}, step {step + 1}")
