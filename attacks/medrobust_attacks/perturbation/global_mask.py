@@ -30,14 +30,16 @@ class GlobalPerturbation:
 
     Source: Rajapaksa & Khalvati 2022, arXiv:2211.04926, section 2.1: mask times image, classifier frozen, Adam, best epoch on validation.
     The paper's learning rate of .1 saturates the mask within a few steps, so that whole sequences are shut off; `PUBLISHED` has it.
+    The mask starts near the identity and the change of the image weighs 30 instead of 1: of six settings tried on validation volumes this one's
+    masks, taken without the image's intensity, ranked superpixels best.
 
     generator: the network. loss: its three terms.
     epochs: passes over the split `train`, at least 1. batch: volumes a step, at least 1. learning_rate: of Adam, above 0.
     """
 
-    generator: Generator = Generator()
-    loss: GlobalLoss = GlobalLoss()
-    epochs: int = 20
+    generator: Generator = Generator(bias=3.0)
+    loss: GlobalLoss = GlobalLoss(change=30.0)
+    epochs: int = 8
     batch: int = 4
     learning_rate: float = 1e-2
 
@@ -67,7 +69,7 @@ class GlobalPerturbation:
             return torch.cat([network(image[row : row + 1]) for row in range(len(image))])
 
 
-PUBLISHED = GlobalPerturbation(Generator((16, 32, 64, 8), stride=1), epochs=200, learning_rate=0.1)
+PUBLISHED = GlobalPerturbation(Generator((16, 32, 64, 8), stride=1), GlobalLoss(), epochs=200, learning_rate=0.1)
 """The paper's learning rate and epochs at full resolution; widths are not given there."""
 
 

@@ -20,8 +20,8 @@ class OptimizedGlobalPerturbation(Masking, Partitioned):
     """The mask of a generator trained to change the prediction, gathered over superpixels; what it changes most is most relevant.
 
     Source: Rajapaksa & Khalvati 2022, arXiv:2211.04926, section 2.2. The paper's words are score mask, reduce sum, rank_unit bin: since 1 leaves a
-    voxel as it is, that ranks large untouched regions first. The default is the mean change of the image instead. One pass of the generator,
-    none of the target.
+    voxel as it is, that ranks large untouched regions first. The default is the mean of 1 - mask, which knows no intensity. One pass of the
+    generator, none of the target.
 
     sequence, segments, compactness, iterations, half: the superpixels, see `medrobust.imaging.superpixels.Superpixels`; where cells or bins are
         ranked every sequence is cut by itself and `sequence` is not used.
@@ -36,7 +36,7 @@ class OptimizedGlobalPerturbation(Masking, Partitioned):
     brain: count voxels of `context["brain"]` alone; off in the paper.
     """
 
-    score: str = "change"
+    score: str = "one-minus-mask"
     reduce: str = "mean"
     rank_unit: str = "superpixel"
     bins: int = 10
