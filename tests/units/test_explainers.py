@@ -17,6 +17,7 @@ from medrobust.randomness import CaseRandom, derive
 from medrobust.targets.classification import ClassificationTarget
 from medrobust.testing.volumes import Reader, VolumeData
 from medrobust.types import Batch, Explained, Explainer
+from medrobust_attacks.explainers.enlarging import enlarged
 from medrobust_attacks.explainers.grad_cam import GradCAM
 from medrobust_attacks.explainers.integrated_gradients import IntegratedGradients
 from medrobust_attacks.explainers.lime import LIME
@@ -209,8 +210,15 @@ def test_masks_are_smooth_and_cut_out_where_asked() -> None:
     grids = torch.tensor([[[0.0, 1.0], [0.0, 1.0]]]).repeat(2, 1, 1, 1)
     first, second = smooth(grids, torch.tensor([[0.0, 0.0], [0.0, 0.9]]), torch.Size((8, 8)))[:, 0]
     large = torch.nn.functional.interpolate(grids[:1], (12, 12), mode="bilinear")[0, 0]
-    assert torch.equal(first, large[:8, :8])
-    assert torch.equal(second, large[:8, 3:11])
+    assert torch.allclose(first, large[:8, :8])
+    assert torch.allclose(second, large[:8, 3:11])
+
+
+@pytest.mark.parametrize(("space", "mode"), [((20,), "linear"), ((9, 11), "bilinear"), ((16, 17, 12), "trilinear")])
+def test_maps_are_enlarged_as_torch_does(space: tuple[int, ...], mode: str) -> None:
+    maps = torch.rand(2, *(5, 3, 4)[: len(space)], generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.interpolate(maps[:, None], space, mode=mode)[:, 0]
+    assert torch.allclose(enlarged(maps, space), expected, atol=1e-6)
 
 
 def test_rise_finds_what_the_classifier_needs() -> None:

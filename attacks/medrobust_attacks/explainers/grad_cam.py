@@ -10,15 +10,12 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from medrobust.guard import frozen, micro_batch
 from medrobust.randomness import CaseRandom
 from medrobust.types import Batch, Explained, Target
 from medrobust_attacks.explainers.asking import network_of, opened
-
-MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
-"""Interpolation by the number of spatial axes."""
+from medrobust_attacks.explainers.enlarging import enlarged
 
 
 @dataclass(frozen=True)
@@ -55,9 +52,8 @@ def relevance(network: nn.Module, layer: str, images: Tensor) -> tuple[Tensor, f
         features = passed.features(layer)
         (slope,) = torch.autograd.grad(score(logits).sum(), features)
     weights = slope.flatten(2).mean(2)
-    map_ = torch.einsum("nc,nc...->n...", weights, features.detach()).relu()
-    size = images.shape[2:]
-    return interpolate(map_[:, None], size, mode=MODES[len(size)], align_corners=False)[:, 0], passed.share
+    maps = torch.einsum("nc,nc...->n...", weights, features.detach()).relu()
+    return enlarged(maps, images.shape[2:]), passed.share
 
 
 def score(logits: Tensor) -> Tensor:

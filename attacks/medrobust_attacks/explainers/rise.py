@@ -8,12 +8,11 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from medrobust.randomness import CaseRandom
 from medrobust.types import Batch, Explained, Target
 from medrobust_attacks.explainers.asking import ask, at_once, predicted, probability
-from medrobust_attacks.explainers.grad_cam import MODES
+from medrobust_attacks.explainers.enlarging import enlarged
 from medrobust_attacks.fnaf.finite_differences import at_least
 
 
@@ -71,8 +70,7 @@ def smooth(grids: Tensor, places: Tensor, space: torch.Size) -> Tensor:
     """Masks (m, 1, *space) in [0, 1] from grids (m, 1, *cells), enlarged and cut out at `places` (m, axes) in [0, 1) of one cell."""
     cells = grids.shape[2:]
     cell = [math.ceil(length / count) for length, count in zip(space, cells, strict=True)]
-    enlarged = [edge * (count + 1) for edge, count in zip(cell, cells, strict=True)]
-    large = interpolate(grids, enlarged, mode=MODES[len(space)], align_corners=False)
+    large = enlarged(grids[:, 0], [edge * (count + 1) for edge, count in zip(cell, cells, strict=True)])[:, None]
     cut = torch.empty(len(grids), 1, *space, dtype=grids.dtype, device=grids.device)
     for mask, whole, place in zip(cut, large, places.tolist(), strict=True):
         starts = [int(share * edge) for share, edge in zip(place, cell, strict=True)]
