@@ -18,10 +18,11 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: install
-	@$(BIN)/medrobust run recon-fnaf-demo; state=$$?; \
-	run=$$(ls -td runs/recon-fnaf-demo@* 2>/dev/null | head -n 1); \
-	[ -z "$$run" ] || $(BIN)/medrobust leaderboard "$$run"; \
-	exit $$state
+	@state=0; for suite in recon-fnaf-demo roi-demo; do \
+		$(BIN)/medrobust run $$suite || state=$$?; \
+		run=$$(ls -td runs/$$suite@* 2>/dev/null | head -n 1); \
+		[ -z "$$run" ] || $(BIN)/medrobust leaderboard "$$run"; \
+	done; exit $$state
 
 test: install
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -ra --durations=15 $(TESTS)

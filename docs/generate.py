@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAPERS = {"fnaf": "leaderboards/recon-fnaf"}
+PAPERS = {"fnaf": "leaderboards/recon-fnaf", "roi": "leaderboards/roi"}
 BLOCK = re.compile(r"(<!-- tables: begin -->\n).*?(<!-- tables: end -->)", re.DOTALL)
 
 

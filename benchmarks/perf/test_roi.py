@@ -25,10 +25,10 @@ from medrobust_attacks.explainers.lime import LIME, draw
 from medrobust_attacks.explainers.relevance_map import RelevanceMap
 
 torch.set_num_threads(1)
-SMALL = ResNet(depth=10, widths=(16, 32, 64, 64), stem=3, stem_stride=2, max_pool=False)
-PAPER = ResNet(depth=10, stem_stride=2)
+SMALL = ResNet(depth=10, widths=(8, 16, 32, 64), stem=5, stem_stride=2, max_pool=False, standardised=True)
+WIDE = ResNet(depth=10, stem_stride=2)
 SAMPLES = 100
-NETWORKS = {"small": SMALL, "64 to 512 channels": PAPER}
+NETWORKS = {"shipped": SMALL, "64 to 512 channels": WIDE}
 
 
 @dataclass
