@@ -120,6 +120,11 @@ def outcomes(folders: Sequence[CellFolder], statuses: dict[str, str]) -> Table:
         table.add_column(column, justify="left" if column in ("cell", "status") else "right")
     for folder in folders:
         state, status = folder.state(), statuses[folder.digest]
-        passes = f"{state.forward}" + (f" + {state.gradient}" if state.gradient else "")
+        passes = count(state.forward) + (f" + {count(state.gradient)}" if state.gradient else "")
         table.add_row(Text(folder.cell.name), Text(status, STYLES.get(status, "")), str(state.cases), f"{state.seconds:.1f}", passes)
     return table
+
+
+def count(passes: float) -> str:
+    """Whole passes as they are, parts of passes to a tenth."""
+    return f"{passes:.0f}" if passes == int(passes) else f"{passes:.1f}"

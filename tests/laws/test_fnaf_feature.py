@@ -64,6 +64,41 @@ def test_only_the_first_steps_are_drawn_where_a_count_is_given() -> None:
     assert feature.support.flatten(1).sum(1).tolist() == [1, 2]
 
 
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**31), steps=st.integers(1, 30), taken=st.integers(1, 30))
+def test_walks_are_drawn_as_step_after_step_would(seed: int, steps: int, taken: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    positions = torch.randint(0, 4, (2, 3, steps, 2), generator=generator)
+    values = torch.rand(2, 3, steps, generator=generator)
+    count = torch.full((2, 3), min(steps, taken))
+    feature = render(positions, values, 5, 6, count)
+    expected = torch.zeros(2, 3, 1, 5, 6)
+    for step in range(min(steps, taken)):
+        for i, j in ((i, j) for i in range(2) for j in range(3)):
+            row, column = positions[i, j, step].tolist()
+            expected[i, j, 0, row, column] = values[i, j, step]
+    assert torch.equal(feature.delta, expected)
+    assert torch.equal(feature.support, expected > 0)
+    assert torch.equal(feature.start, positions[..., 0, :])
+    image = torch.rand(2, 3, 1, 5, 6, generator=generator)
+    assert torch.equal(feature.added_to(image), image + expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**31), steps=st.integers(1, 9), height=st.integers(2, 16), width=st.integers(2, 16))
+def test_a_region_lies_inside_its_window_also_at_the_image_s_edge(seed: int, steps: int, height: int, width: int) -> None:
+    clean = torch.rand(5, 1, height, width, generator=torch.Generator().manual_seed(seed))
+    feature = FeatureBudget(steps=steps, box=(0, 1)).draw(clean, CaseRandom.of(range(seed, seed + 5)))
+    region = region_of(feature.support)
+    corner, *size = feature.window()
+    assert size == [min(2 * steps + 1, height), min(2 * steps + 1, width)]
+    assert torch.equal(feature.region, region)
+    placed = torch.zeros_like(region)
+    for i, (row, column) in enumerate(corner.tolist()):
+        placed[i, :, row : row + size[0], column : column + size[1]] = feature.within(corner, *size).region[i]
+    assert torch.equal(placed, region)
+
+
 def test_ten_steps_visit_seven_pixels_on_average_as_measured_on_the_released_generator() -> None:
     clean = torch.rand(400, 1, 64, 64)
     feature = FeatureBudget().draw(clean, CaseRandom.of(range(400)))

@@ -13,11 +13,12 @@ from medrobust.randomness import CaseRandom, derive
 from medrobust.targets.reconstruction import ReconstructionTarget
 from medrobust.types import Attacked, Batch, Case, Outcome
 from medrobust_attacks.fnaf.budget import FeatureBudget
+from medrobust_attacks.fnaf.feature import Feature, feature_loss, input_scale, region_of
 from medrobust_attacks.fnaf.finite_differences import FiniteDifferences, PaperFiniteDifferences, move
 from medrobust_attacks.fnaf.gradient import GradientSearch, grow
 from medrobust_attacks.fnaf.metrics import FeatureLocation, FeatureLoss, InformationPreservation
 from medrobust_attacks.fnaf.random_search import RandomSearch
-from medrobust_attacks.fnaf.search import redraw
+from medrobust_attacks.fnaf.search import Best, redraw
 
 SIZE = 64
 BUDGET = FeatureBudget()
@@ -38,6 +39,13 @@ class Smoother(nn.Module):
 
     def forward(self, zero_filled: Tensor, mask: Tensor) -> Tensor:
         return nn.functional.avg_pool2d(zero_filled.abs(), 5, 1, 2)
+
+
+class Silent(nn.Module):
+    """No number for an answer."""
+
+    def forward(self, zero_filled: Tensor, mask: Tensor) -> Tensor:
+        return torch.full(zero_filled.shape, torch.nan)
 
 
 @dataclass
@@ -129,17 +137,13 @@ def test_a_fixed_mask_stays_the_acquisition_s_and_a_redrawn_one_does_not() -> No
 def test_the_gradient_s_first_order_predicts_the_loss() -> None:
     clean = batch()
     feature = BUDGET.draw(clean.image, streams(clean))
-    search = GradientSearch()
-    from medrobust_attacks.fnaf.search import Best, losses, stack
-
     mask = clean.context["mask"]
-    slope = search._query(target(), clean, feature, mask, Best.none(clean), BUDGET.steps)
-    candidates = stack(clean, [feature], [mask])
+    slope = GradientSearch()._query(target(), feature, mask, Best.none(clean))
     step = 1e-3 * slope / slope.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-    before = losses(target(), clean, candidates)
-    moved = type(candidates)(candidates.image + step[:, None], candidates.region, candidates.mask, candidates.start)
-    rise = (losses(target(), clean, moved) - before)[:, 0]
-    assert (rise > 0).all()
+    for query, case in zip(Best.none(clean).queries(Feature.stack([feature]), mask[:, None]), range(3), strict=True):
+        image = query.rows.image
+        before, after = (feature_loss(*query.seen(target(), at), query.region, query.scale) for at in (image, image + step[case]))
+        assert after > before
 
 
 def test_gradient_search_beats_random_search_at_equal_queries() -> None:
@@ -204,14 +208,49 @@ def test_options_out_of_range_are_refused(bad: object) -> None:
         bad()  # type: ignore[operator]
 
 
-def test_the_scale_of_every_candidate_is_that_of_its_own_measurement() -> None:
-    from medrobust_attacks.fnaf.feature import input_scale
-    from medrobust_attacks.fnaf.search import input_scales, stack
+WIDE = [BUDGET, FeatureBudget(steps=1), FeatureBudget(steps=40, box=(0, 1)), FeatureBudget(box=(0, 0.1))]
 
+
+@pytest.mark.parametrize("budget", WIDE, ids=repr)
+def test_every_candidate_is_judged_by_its_whole_image_and_its_own_measurement(budget: FeatureBudget) -> None:
     clean, rng = batch(), streams(batch())
-    candidates = stack(clean, [BUDGET.draw(clean.image, rng) for _ in range(4)], [redraw(clean, rng) for _ in range(4)])
-    mean, std = (each.view(3, 4) for each in input_scales(clean, candidates))
-    for trial in range(4):
-        expected = input_scale(candidates.image[:, trial], clean.with_context(mask=candidates.mask[:, trial]))
-        assert torch.allclose(mean[:, trial], expected[0].flatten(), rtol=1e-5)
-        assert torch.allclose(std[:, trial], expected[1].flatten(), rtol=1e-5)
+    features, masks = [budget.draw(clean.image, rng) for _ in range(4)], [redraw(clean, rng) for _ in range(4)]
+    losses = Best.none(clean).ask(target(), Feature.stack(features), torch.stack(masks, 1))
+    for feature, mask, loss in zip(features, masks, losses.T, strict=True):
+        image, rows = clean.image + feature.delta, clean.with_context(mask=mask)
+        expected = feature_loss(target()(image, rows), image, region_of(feature.support), input_scale(image, rows))
+        assert torch.allclose(loss, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=repr)
+def test_losses_are_equal_to_the_last_bit_whatever_else_is_in_the_batch(search: RandomSearch) -> None:
+    clean = batch()
+    together = search(target(), clean, BUDGET, streams(clean)).trace["loss"]
+    for order in ([1], [2, 0]):
+        others = clean.select(order)
+        assert torch.equal(search(target(), others, BUDGET, streams(others)).trace["loss"], together[order])
+
+
+def test_only_the_images_of_one_pass_are_made_at_a_time() -> None:
+    clean = batch()
+    queries = Best.none(clean).queries(Feature.stack([BUDGET.draw(clean.image, streams(clean))] * 5), torch.stack([clean.context["mask"]] * 5, 1))
+    assert [(len(query.rows), query.rows.cases[0].case) for query in queries] == [(1, f"v#{case}") for case in range(3) for _ in range(5)]
+
+
+@pytest.mark.parametrize("size", [2, 4, 64])
+def test_passes_of_several_candidates_give_the_same_losses(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    clean = batch()
+    alone = RandomSearch(trials=5)(target(), clean, BUDGET, streams(clean))
+    monkeypatch.setattr("medrobust_attacks.fnaf.search.micro_batch", lambda device: size)
+    together = RandomSearch(trials=5)(target(), clean, BUDGET, streams(clean))
+    assert torch.allclose(together.trace["loss"], alone.trace["loss"], rtol=1e-5)
+    assert torch.equal(together.image, alone.image)
+
+
+def test_a_search_that_only_hears_nan_returns_the_slice_as_it_was() -> None:
+    clean = batch()
+    silent = ReconstructionTarget(Silent(), "silent")
+    attacked = RandomSearch()(silent, clean, BUDGET, streams(clean))
+    assert torch.equal(attacked.image, clean.image)
+    assert attacked.region is not None
+    assert not attacked.region.any()

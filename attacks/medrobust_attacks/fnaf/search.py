@@ -75,8 +75,9 @@ def input_scales(batch: Batch, candidates: Candidates) -> tuple[Tensor, Tensor]:
     lines *= torch.fft.ifftshift(candidates.mask, dim=-1)
     zero_filled = torch.fft.ifft(lines, norm="ortho").flatten(0, 1)
     power = zero_filled.real.square() + zero_filled.imag.square()
-    count, mean = power[0].numel(), power.sqrt().flatten(1).mean(1)
-    variance = (power.flatten(1).sum(1) - count * mean.square()) / (count - 1)
+    count, total = power[0].numel(), power.flatten(1).sum(1)
+    mean = power.sqrt_().flatten(1).mean(1)
+    variance = (total - count * mean.square()) / (count - 1)
     return mean.view(-1, 1, 1, 1), variance.sqrt().view(-1, 1, 1, 1) + EPSILON
 
 
