@@ -51,18 +51,19 @@ class FeatureBudget:
         """The unit of intensity: standard deviation of each fully sampled slice, (n,)."""
         return image.flatten(1).std(1)
 
-    def draw(self, image: Tensor, rng: CaseRandom, start: Tensor | None = None, sigma: Tensor | None = None) -> Feature:
-        """One random feature an image, on the image's device; at `start` (n, 2) where given, else anywhere in the box.
+    def draw(self, image: Tensor, rng: CaseRandom, start: Tensor | None = None) -> Feature:
+        """One random feature an image; at `start` (n, 2) where given, else anywhere in the box."""
+        anywhere, moves, intensity = self.numbers(image, rng)
+        return self.feature(image, anywhere if start is None else start, moves, intensity)
 
-        sigma: of the images where it is known already, (n,).
-        """
-        low, high = self.bounds(image)
-        anywhere = self.place(image, rng)
-        moves = rng.integers(0, 4, max(self.steps - 1, 0))
-        values = rng.uniform(*self.intensity, self.steps) * (self.sigma(image) if sigma is None else sigma)[:, None].cpu()
-        positions = walk(anywhere if start is None else start, moves, low, high)
-        feature = render(positions, values, *image.shape[-2:])
-        return Feature(feature.delta.to(image.device), feature.support.to(image.device), feature.start)
+    def numbers(self, image: Tensor, rng: CaseRandom) -> tuple[Tensor, Tensor, Tensor]:
+        """All that is random about one feature an image: start (n, 2), moves (n, steps - 1) in 0..3, intensities (n, steps) in sigma."""
+        return self.place(image, rng), rng.integers(0, 4, self.steps - 1), rng.uniform(*self.intensity, self.steps)
+
+    def feature(self, image: Tensor, start: Tensor, moves: Tensor, intensity: Tensor) -> Feature:
+        """The features that such numbers make, (n, ...) where numbers of several stand beside each other, (n, ..., steps)."""
+        sigma = self.sigma(image).cpu().view(-1, *[1] * (intensity.ndim - 1))
+        return render(walk(start, moves, *self.bounds(image)), intensity * sigma, *image.shape[-2:])
 
     def place(self, image: Tensor, rng: CaseRandom) -> Tensor:
         """A random pixel of the box for each image, row and column, (n, 2)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,32 +16,97 @@ REFERENCE_PIXELS = 320 * 320
 """Losses are sums of squares over this many pixels, whatever the image's size, so that the paper's thresholds apply."""
 
 
+CROSS = torch.tensor([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
+
+
 @dataclass(frozen=True)
 class Feature:
-    """n features, one an image.
+    """Walks drawn on images, (...) of them; its tensors live on the CPU.
 
-    delta: intensity added, (n, 1, H, W), in the image's units; a pixel visited twice keeps its last value.
-    support: the pixels visited, (n, 1, H, W) bool.
-    start: row and column where the walk begins, (n, 2).
+    positions: row and column of the pixels visited, (..., steps, 2).
+    values: intensity added to each, (..., steps), in the image's units; one pixel has one value, however often it is visited.
+    height, width: of the images, in pixels.
     """
 
-    delta: Tensor
-    support: Tensor
-    start: Tensor
+    positions: Tensor
+    values: Tensor
+    height: int
+    width: int
+
+    @classmethod
+    def stack(cls, features: Sequence[Feature]) -> Feature:
+        """Features of the same n images side by side, (n, len(features))."""
+        positions, values = (torch.stack(each, 1) for each in zip(*[(one.positions, one.values) for one in features], strict=True))
+        return cls(positions, values, features[0].height, features[0].width)
+
+    def __getitem__(self, index: slice | tuple[Tensor, ...]) -> Feature:
+        return Feature(self.positions[index], self.values[index], self.height, self.width)
+
+    def flatten(self) -> Feature:
+        """(n, trials) features as (n * trials,), those of one image beside each other."""
+        return Feature(self.positions.flatten(0, 1), self.values.flatten(0, 1), self.height, self.width)
+
+    @property
+    def start(self) -> Tensor:
+        """Row and column where each walk begins, (..., 2)."""
+        return self.positions[..., 0, :]
+
+    @property
+    def delta(self) -> Tensor:
+        """Intensity added, (..., 1, H, W)."""
+        return self.added_to(torch.zeros(*self.values.shape[:-1], 1, self.height, self.width, dtype=self.values.dtype))
+
+    @property
+    def support(self) -> Tensor:
+        """The pixels visited, (..., 1, H, W) bool."""
+        return self._marked(self.positions)
+
+    @property
+    def region(self) -> Tensor:
+        """The pixels visited and their ring of 4-neighbours, `region_of(support)`, (..., 1, H, W) bool."""
+        edge = torch.tensor([self.height - 1, self.width - 1])
+        return self._marked(inside(self.positions[..., None, :] + CROSS, torch.zeros_like(edge), edge).flatten(-3, -2))
+
+    def added_to(self, image: Tensor) -> Tensor:
+        """`image` (..., 1, H, W) with the features."""
+        flat, pixels = image.flatten(-3), self._pixels(self.positions).to(image.device)
+        return flat.scatter(-1, pixels, flat.gather(-1, pixels) + self.values.to(flat)).view(image.shape)
+
+    def window(self) -> tuple[Tensor, int, int]:
+        """First row and column (..., 2), height and width of a part of each image that holds the region.
+
+        As large as a walk of so many steps and its ring can become, whichever way it went, or as the image.
+        """
+        side = 2 * self.values.shape[-1] + 1
+        size = torch.tensor([min(side, self.height), min(side, self.width)])
+        corner = inside(self.start - side // 2, torch.zeros_like(size), torch.tensor([self.height, self.width]) - size)
+        return corner, int(size[0]), int(size[1])
+
+    def within(self, corner: Tensor, height: int, width: int) -> Feature:
+        """The same features on the parts of the images that begin at `corner` (..., 2)."""
+        return Feature(self.positions - corner[..., None, :], self.values, height, width)
+
+    def _marked(self, positions: Tensor) -> Tensor:
+        shape = positions.shape[:-2]
+        empty = torch.zeros(*shape, self.height * self.width, dtype=torch.bool)
+        return empty.scatter_(-1, self._pixels(positions), True).view(*shape, 1, self.height, self.width)
+
+    def _pixels(self, positions: Tensor) -> Tensor:
+        return positions[..., 0] * self.width + positions[..., 1]
 
 
 def walk(start: Tensor, moves: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Pixels visited by a 4-neighbour walk that is clipped to the box from `low` to `high`, (2,) row and column each, (n, steps, 2).
+    """Pixels visited by a 4-neighbour walk that is clipped to the box from `low` to `high`, (2,) row and column each, (..., steps, 2).
 
-    start: (n, 2) row and column. moves: (n, steps - 1) in 0..3: down, up, right, left.
+    start: (..., 2) row and column. moves: (..., steps - 1) in 0..3: down, up, right, left.
 
     Source: feature generator of Cheng et al., MIDL 2020.
     """
     directions = torch.tensor([[1, 0], [-1, 0], [0, 1], [0, -1]])
     positions = [inside(start, low, high)]
-    for step in directions[moves].unbind(1):
+    for step in directions[moves].unbind(-2):
         positions.append(inside(positions[-1] + step, low, high))
-    return torch.stack(positions, 1)
+    return torch.stack(positions, -2)
 
 
 def inside(positions: Tensor, low: Tensor, high: Tensor) -> Tensor:
@@ -49,20 +115,18 @@ def inside(positions: Tensor, low: Tensor, high: Tensor) -> Tensor:
 
 
 def render(positions: Tensor, values: Tensor, height: int, width: int, count: Tensor | None = None) -> Feature:
-    """Draw walks on empty images.
+    """Features of walks, in which a pixel visited twice keeps its last value.
 
-    positions: (n, steps, 2). values: (n, steps) in the image's units. count: steps of each walk that are taken, (n,); all where None.
+    positions: (..., steps, 2). values: (..., steps) in the image's units. count: steps that are taken of each, 1 or more, (...); all where None.
     """
-    n, steps = values.shape
-    order = torch.arange(1, steps + 1).expand(n, steps)
+    steps = values.shape[-1]
     if count is not None:
-        order = order * (order <= count[:, None])
-    flat = positions[..., 0] * width + positions[..., 1]
-    last = torch.zeros(n, height * width, dtype=torch.long).scatter_reduce(1, flat, order, "amax")
-    kept = (order == last.gather(1, flat)) & (order > 0)
-    drawn = torch.zeros(n, height * width, dtype=values.dtype).scatter_add(1, flat, values * kept)
-    shape = (n, 1, height, width)
-    return Feature(drawn.view(shape), (last > 0).view(shape), positions[:, 0])
+        taken = torch.minimum(torch.arange(steps), count[..., None] - 1)
+        positions, values = positions.gather(-2, taken[..., None].expand_as(positions)), values.gather(-1, taken)
+    pixels = positions[..., 0] * width + positions[..., 1]
+    visits = (pixels * steps + torch.arange(steps)).sort(-1).values  # by pixel, then by time
+    last = visits.gather(-1, torch.searchsorted(visits, (pixels + 1) * steps) - 1) % steps
+    return Feature(positions, values.gather(-1, last), height, width)
 
 
 def region_of(support: Tensor) -> Tensor:

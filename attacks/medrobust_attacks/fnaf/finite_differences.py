@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -12,7 +12,7 @@ from medrobust.randomness import CaseRandom
 from medrobust.types import Attacked, Batch, Target
 from medrobust_attacks.fnaf.budget import FeatureBudget
 from medrobust_attacks.fnaf.feature import Feature, inside
-from medrobust_attacks.fnaf.search import Best, losses, redraw, stack
+from medrobust_attacks.fnaf.search import Best, redraw
 
 AXES = ((1.0, 0.0), (0.0, 1.0))
 
@@ -51,10 +51,8 @@ class PaperFiniteDifferences:
 
         def ask(at: Tensor) -> Tensor:
             feature = budget.draw(batch.image, rng, inside(at.round().long(), low, high))
-            candidates = stack(batch, [feature], [redraw(batch, rng) if self.redraw_mask else batch.context["mask"]])
-            loss = losses(target, batch, candidates)
-            best.update(candidates, loss)
-            return loss[:, 0].cpu()
+            mask = redraw(batch, rng) if self.redraw_mask else batch.context["mask"]
+            return best.ask(target, Feature.stack([feature]), mask[:, None])[:, 0].cpu()
 
         ask(place)
         for _ in range(self.iterations):
@@ -108,11 +106,8 @@ class FiniteDifferences:
         place = feature.start.double()
 
         def ask(places: list[Tensor]) -> Tensor:
-            moved = [move(feature, at, budget) for at in places]
-            candidates = stack(batch, moved, [mask] * len(moved))
-            loss = losses(target, batch, candidates)
-            best.update(candidates, loss)
-            return loss.cpu().double()
+            moved = Feature.stack([move(feature, at, budget) for at in places])
+            return best.ask(target, moved, torch.stack([mask] * len(places), 1)).cpu().double()
 
         ask([place])
         axes = torch.tensor(AXES, dtype=torch.double)
@@ -134,14 +129,7 @@ def at_least(options: tuple[tuple[str, float, float], ...]) -> None:
 
 def move(feature: Feature, place: Tensor, budget: FeatureBudget) -> Feature:
     """The same features begun at the pixel nearest to `place` (n, 2), or as near as the box allows."""
-    low, high = budget.bounds(feature.delta)
-    deltas, supports, starts = [], [], []
-    for case in range(len(place)):
-        pixels = torch.nonzero(feature.support[case, 0]).cpu()
-        wanted = place[case].round().long() - feature.start[case]
-        shift = torch.maximum(torch.minimum(wanted, high - pixels.amax(0)), low - pixels.amin(0))
-        step = (int(shift[0]), int(shift[1]))
-        deltas.append(torch.roll(feature.delta[case], step, dims=(-2, -1)))
-        supports.append(torch.roll(feature.support[case], step, dims=(-2, -1)))
-        starts.append(feature.start[case] + shift)
-    return Feature(torch.stack(deltas), torch.stack(supports), torch.stack(starts))
+    low, high = budget.bounds(feature.support)
+    wanted = place.round().long() - feature.start
+    shift = torch.maximum(torch.minimum(wanted, high - feature.positions.amax(1)), low - feature.positions.amin(1))
+    return replace(feature, positions=feature.positions + shift[:, None])

@@ -8,12 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from medrobust.guard import micro_batch, sections
 from medrobust.randomness import CaseRandom
 from medrobust.types import Attacked, Batch, Target
 from medrobust_attacks.fnaf.budget import FeatureBudget
 from medrobust_attacks.fnaf.feature import Feature, feature_loss, inside, patch, render
-from medrobust_attacks.fnaf.search import Best, input_scales, redraw, stack
+from medrobust_attacks.fnaf.search import Best, redraw
 
 REACH = 6
 """Pixels around a start that count towards where the feature would rather be."""
@@ -71,7 +70,7 @@ class GradientSearch:
         exploring = max(1, round(self.explore * self.steps))
         for step in range(self.steps):
             previous = best.loss.clone()
-            slope = self._query(target, batch, feature, mask, best, budget.steps)
+            slope = self._query(target, feature, mask, best)
             improved = (best.loss > previous).view(-1, 1, 1, 1)
             best_slope = torch.where(improved, slope, best_slope)
             if step + 1 < exploring:
@@ -88,25 +87,17 @@ class GradientSearch:
     def _mask(self, batch: Batch, rng: CaseRandom) -> Tensor:
         return redraw(batch, rng) if self.redraw_mask else batch.context["mask"]
 
-    def _query(self, target: Target, batch: Batch, feature: Feature, mask: Tensor, best: Best, reach: int) -> Tensor:
-        """Ask the target once per slice, take the candidate in, and return the slope of the loss around it, (n, 1, H, W).
-
-        reach: pixels around a start that hold every feature and its ring; nothing else enters the loss.
-        """
-        candidates = stack(batch, [feature], [mask])
-        mean, std = input_scales(batch, candidates)
-        size, losses, slopes = micro_batch(batch.image.device), [], []
-        for first, rows in enumerate(sections(batch.with_context(mask=mask), size)):
-            part = slice(first * size, first * size + len(rows))
-            start = feature.start[part].to(batch.image.device)
+    def _query(self, target: Target, feature: Feature, mask: Tensor, best: Best) -> Tensor:
+        """Ask the target once per slice, take the candidate in, and return the slope of the loss around it, (n, 1, H, W)."""
+        losses, slopes = [], []
+        candidates = Feature.stack([feature]), mask[:, None]
+        for query in best.queries(*candidates):
             with torch.enable_grad():
-                image = candidates.image[part, 0].detach().requires_grad_(True)
-                maps = (target(image, rows), image, candidates.region[part, 0])
-                answer, asked, region = (patch(each, start, reach)[:, None] for each in maps)
-                loss = feature_loss(answer, asked, region, (mean[part], std[part]))
+                image = query.rows.image.detach().requires_grad_(True)
+                loss = feature_loss(*query.seen(target, image), query.region, query.scale)
                 slopes.append(torch.autograd.grad(loss.sum(), image)[0])
             losses.append(loss.detach())
-        best.update(candidates, torch.cat(losses)[:, None])
+        best.update(*candidates, torch.cat(losses)[:, None])
         return torch.cat(slopes)
 
     def _shift(self, slope: Tensor, start: Tensor, moves: int) -> Tensor:
@@ -124,9 +115,7 @@ class GradientSearch:
         offsets = shape[..., :2].long()
         first = torch.maximum(torch.minimum(start, high - offsets.amax(1)), low - offsets.amin(1))
         values = shape[..., 2] * budget.sigma(batch.image).cpu()[:, None]
-        drawn = render(first[:, None] + offsets, values, *batch.image.shape[-2:])
-        device = batch.image.device
-        return Feature(drawn.delta.to(device), drawn.support.to(device), drawn.start)
+        return render(first[:, None] + offsets, values, *batch.image.shape[-2:])
 
 
 def grow(slope: Tensor, start: Tensor, budget: FeatureBudget, low: Tensor, high: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from medrobust.randomness import CaseRandom
 from medrobust.types import Attacked, Batch, Target
 from medrobust_attacks.fnaf.budget import FeatureBudget
-from medrobust_attacks.fnaf.search import BLOCK, Best, losses, redraw, stack
+from medrobust_attacks.fnaf.search import Best, redraw
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,12 @@ class RandomSearch:
 
     def __call__(self, target: Target, batch: Batch, budget: FeatureBudget, rng: CaseRandom) -> Attacked:
         """Attack every slice of the batch; trials and slices share the forward passes."""
-        best, sigma = Best.none(batch), budget.sigma(batch.image)
-        at_once = max(1, BLOCK // len(batch))
-        for first in range(0, self.trials, at_once):
-            features, masks = [], []
-            for _ in range(first, min(first + at_once, self.trials)):
-                drawn = budget.draw(batch.image, rng, sigma=sigma)
-                features.append(replace(drawn, delta=torch.zeros_like(drawn.delta)) if self.control else drawn)
-                masks.append(redraw(batch, rng) if self.redraw_mask else batch.context["mask"])
-            candidates = stack(batch, features, masks)
-            best.update(candidates, losses(target, batch, candidates))
+        best, numbers, masks = Best.none(batch), [], []
+        for _ in range(self.trials):
+            numbers.append(budget.numbers(batch.image, rng))
+            masks.append(redraw(batch, rng) if self.redraw_mask else batch.context["mask"])
+        feature = budget.feature(batch.image, *(torch.stack(each, 1) for each in zip(*numbers, strict=True)))
+        if self.control:
+            feature = replace(feature, values=torch.zeros_like(feature.values))
+        best.ask(target, feature, torch.stack(masks, 1))
         return best.attacked()

@@ -1,43 +1,19 @@
-"""What every search for a feature shares: evaluating candidates in batches and keeping the best."""
+"""What every search for a feature shares: asking the target about candidates and keeping the worst one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from medrobust.guard import micro_batch
 from medrobust.imaging.kspace import EPSILON, with_phase
 from medrobust.imaging.masks import RandomMask
 from medrobust.randomness import CaseRandom
 from medrobust.types import Attacked, Batch, Target
-from medrobust_attacks.fnaf.feature import Feature, feature_loss, region_of
-
-BLOCK = 32
-"""Candidates held in memory at once."""
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Candidates of n cases, the trials of each case side by side, (n, trials, ...).
-
-    image: attacked images (n, t, 1, H, W). region: (n, t, 1, H, W). mask: (n, t, 1, 1, W). start: (n, t, 2).
-    """
-
-    image: Tensor
-    region: Tensor
-    mask: Tensor
-    start: Tensor
-
-
-def stack(batch: Batch, features: list[Feature], masks: list[Tensor]) -> Candidates:
-    """One trial a feature and mask."""
-    return Candidates(
-        torch.stack([batch.image + feature.delta for feature in features], 1),
-        torch.stack([region_of(feature.support) for feature in features], 1),
-        torch.stack(masks, 1),
-        torch.stack([feature.start for feature in features], 1),
-    )
+from medrobust_attacks.fnaf.feature import Feature, feature_loss
 
 
 def redraw(batch: Batch, rng: CaseRandom) -> Tensor:
@@ -52,39 +28,35 @@ def redraw(batch: Batch, rng: CaseRandom) -> Tensor:
     return torch.stack(drawn).to(batch.image.device)
 
 
-def losses(target: Target, batch: Batch, candidates: Candidates) -> Tensor:
-    """Adversarial loss of every candidate, (n, trials); one forward pass each, trials and cases in one batch."""
-    n, trials = candidates.image.shape[:2]
-    image = candidates.image.flatten(0, 1)
-    context = {name: tensor.repeat_interleave(trials, 0) for name, tensor in batch.context.items() if name != "mask"}
-    cases = tuple(case for case in batch.cases for _ in range(trials))
-    prediction = target(image, Batch(image, image, cases, {**context, "mask": candidates.mask.flatten(0, 1)}))
-    return feature_loss(prediction, image, candidates.region.flatten(0, 1), input_scales(batch, candidates)).view(n, trials)
+@dataclass(frozen=True)
+class Query:
+    """m candidates that share a pass.
 
-
-def input_scales(batch: Batch, candidates: Candidates) -> tuple[Tensor, Tensor]:
-    """`input_scale` of every candidate, (n * trials, 1, 1, 1) each.
-
-    A candidate differs from its clean slice in a few rows, and rows are measured by themselves: the clean slice's lines of k-space are
-    transformed once for all trials, and of each candidate its own rows alone.
+    rows: the attacked images, (m, 1, H, W), each under its own mask.
+    window: candidate (m, 1, 1), row (m, h, 1) and column (m, 1, w) of the pixels around each feature; nothing else enters the loss.
+    region: of the loss, (m, 1, h, w) bool. scale: `input_scale` of each, (m, 1, 1, 1) twice.
     """
-    image, phase, touched = candidates.image, batch.context["phase"], candidates.region.any(-1)  # touched: (n, t, 1, H)
-    lines = torch.fft.fft(with_phase(batch.image, phase), norm="ortho")[:, None].repeat(1, image.shape[1], 1, 1, 1)
-    clean, angle = (maps[:, None].expand_as(image)[touched] for maps in (batch.image, phase))
-    lines[touched] += torch.fft.fft(with_phase(image[touched] - clean, angle), norm="ortho")
-    lines *= torch.fft.ifftshift(candidates.mask, dim=-1)
-    zero_filled = torch.fft.ifft(lines, norm="ortho").flatten(0, 1)
-    power = zero_filled.real.square() + zero_filled.imag.square()
-    count, total = power[0].numel(), power.flatten(1).sum(1)
-    mean = power.sqrt_().flatten(1).mean(1)
-    variance = (total - count * mean.square()) / (count - 1)
-    return mean.view(-1, 1, 1, 1), variance.sqrt().view(-1, 1, 1, 1) + EPSILON
+
+    rows: Batch
+    window: tuple[Tensor, Tensor, Tensor]
+    region: Tensor
+    scale: tuple[Tensor, Tensor]
+
+    def seen(self, target: Target, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The windows of the target's answer to `image`, the candidates' own, and of `image`, (m, 1, h, w) each."""
+        answer, asked = (maps[:, 0][self.window][:, None] for maps in (target(image, self.rows), image))
+        return answer, asked
 
 
 @dataclass
 class Best:
-    """The worst case found so far, and the loss of every query in order."""
+    """The worst case found so far, and the loss of every query in order.
 
+    batch: the clean slices. lines: their lines of k-space, (n, 1, H, W) complex.
+    """
+
+    batch: Batch
+    lines: Tensor
     image: Tensor
     region: Tensor
     mask: Tensor
@@ -95,22 +67,88 @@ class Best:
     @classmethod
     def none(cls, batch: Batch) -> Best:
         """Before the first query."""
+        lines = torch.fft.fft(with_phase(batch.image, batch.context["phase"]), norm="ortho")
         nothing = torch.full((len(batch),), -torch.inf, device=batch.image.device)
         empty = torch.zeros_like(batch.image, dtype=torch.bool)
-        return cls(batch.image.clone(), empty, batch.context["mask"].clone(), torch.zeros(len(batch), 2, dtype=torch.long), nothing, [])
+        start = torch.zeros(len(batch), 2, dtype=torch.long)
+        return cls(batch, lines, batch.image, empty, batch.context["mask"], start, nothing, [])
 
-    def update(self, candidates: Candidates, loss: Tensor) -> None:
-        """Take in the trials (n, t) of `candidates`; the first of equals is kept."""
+    def queries(self, feature: Feature, mask: Tensor) -> Iterator[Query]:
+        """Candidates, features (n, trials) under masks (n, trials, 1, 1, W), case by case; whole images exist for one pass at a time."""
+        n, trials = mask.shape[:2]
+        passes = list(micro_batches(n, trials, micro_batch(mask.device)))
+        feature, mask, device = feature.flatten(), mask.flatten(0, 1), mask.device
+        corner, height, width = feature.window()
+        region = feature.within(corner, height, width).region.to(device)
+        band = feature.within(corner * torch.tensor([1, 0]), height, feature.width)
+        rows = (corner[:, 0, None] + torch.arange(height)).to(device)[:, :, None]
+        columns = (corner[:, 1, None] + torch.arange(width)).to(device)[:, None, :]
+        means, stds = [], []
+        for part, own in passes:
+            mean, std = input_scales(at(self.batch, own).with_context(mask=mask[part]), self.lines[own], band[part], rows[part, :, 0])
+            means.append(mean)
+            stds.append(std)
+        mean, std = torch.cat(means), torch.cat(stds)
+        for part, own in passes:
+            clean = at(self.batch, own).with_context(mask=mask[part])
+            image = feature[part].added_to(clean.image)
+            each = torch.arange(len(clean), device=device)[:, None, None]
+            yield Query(replace(clean, image=image, truth=image), (each, rows[part], columns[part]), region[part], (mean[part], std[part]))
+
+    def ask(self, target: Target, feature: Feature, mask: Tensor) -> Tensor:
+        """Adversarial loss of every candidate, (n, trials), one forward pass each; all are taken in."""
+        found = [(*query.seen(target, query.rows.image), query.region, *query.scale) for query in self.queries(feature, mask)]
+        answer, asked, region, mean, std = (torch.cat(each) for each in zip(*found, strict=True))
+        loss = feature_loss(answer, asked, region, (mean, std)).view(mask.shape[:2])
+        self.update(feature, mask, loss)
+        return loss
+
+    def update(self, feature: Feature, mask: Tensor, loss: Tensor) -> None:
+        """Take in candidates and their losses (n, trials); the first of equals is kept."""
         self.trace.append(loss.cpu())
         highest, index = loss.max(1)
-        rows = torch.arange(len(loss), device=loss.device)
-        better = highest > self.loss
-        for name in ("image", "region", "mask", "start"):
-            old, new = getattr(self, name), getattr(candidates, name)
-            picked = new[rows.to(new.device), index.to(new.device)]
-            setattr(self, name, torch.where(better.to(new.device).view(-1, *[1] * (old.ndim - 1)), picked, old))
+        each = torch.arange(len(loss), device=loss.device)
+        picked, better = feature[each.cpu(), index.cpu()], highest > self.loss
+        new = {"image": picked.added_to(self.batch.image), "region": picked.region, "mask": mask[each, index], "start": picked.start}
+        for name, tensor in new.items():
+            old = getattr(self, name)
+            taken = better.to(old.device).view(-1, *[1] * (old.ndim - 1))
+            setattr(self, name, torch.where(taken, tensor.to(old.device), old))
         self.loss = torch.maximum(highest, self.loss)
 
     def attacked(self) -> Attacked:
         """The result as an attack returns it: the feature is real, so the truth carries it."""
         return Attacked(self.image, self.image, self.region, {"mask": self.mask}, {"loss": torch.cat(self.trace, 1)})
+
+
+def micro_batches(n: int, trials: int, size: int) -> Iterator[tuple[slice, slice | list[int]]]:
+    """Which of n * trials candidates share a pass, and the cases they belong to."""
+    for first in range(0, n * trials, size):
+        cases = [index // trials for index in range(first, min(first + size, n * trials))]
+        yield slice(first, first + size), cases if len(cases) > 1 else slice(cases[0], cases[0] + 1)
+
+
+def at(batch: Batch, cases: slice | list[int]) -> Batch:
+    """Those cases of a batch; a slice gives views."""
+    if isinstance(cases, list):
+        return batch.select(cases)
+    context = {name: tensor[cases] for name, tensor in batch.context.items()}
+    return Batch(batch.image[cases], batch.truth[cases], batch.cases[cases], context)
+
+
+def input_scales(clean: Batch, lines: Tensor, band: Feature, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """`input_scale` of clean slices with features, (m, 1, 1, 1) each.
+
+    Rows are measured by themselves: most are the clean slice's, whose lines of k-space are known, and those around the feature are measured anew.
+    lines: (m, 1, H, W) complex. band: the features on the rows (m, h) around them.
+    """
+    mask, around = torch.fft.ifftshift(clean.context["mask"], dim=-1), (torch.arange(len(clean), device=rows.device)[:, None], 0, rows)
+    image, phase = (maps[around][:, None] for maps in (clean.image, clean.context["phase"]))
+    sampled = lines * mask
+    sampled[around] = (torch.fft.fft(with_phase(band.added_to(image), phase), norm="ortho") * mask)[:, 0]
+    squares = torch.view_as_real(torch.fft.ifft(sampled, norm="ortho")).square_()
+    power = squares[..., 0] + squares[..., 1]
+    count, total = power[0].numel(), power.flatten(1).sum(1)
+    mean = power.sqrt_().flatten(1).mean(1)
+    variance = (total - count * mean.square()) / (count - 1)
+    return mean.view(-1, 1, 1, 1), variance.sqrt().view(-1, 1, 1, 1) + EPSILON
