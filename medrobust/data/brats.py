@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from medrobust.data.brats_file import read_subject
 from medrobust.data.brats_layout import Subject, find_subjects, grade_of, read_grades
@@ -19,7 +20,7 @@ from medrobust.data.embedded import SPLITS as NAMES
 from medrobust.data.embedded import at_least, is_share
 from medrobust.data.splits import SPLITS, read_splits
 from medrobust.errors import DataError
-from medrobust.imaging.volumes import centre_cube, foreground, scaled
+from medrobust.imaging.volumes import centre_cube, foreground, resampled, scaled
 from medrobust.types import Batch, Case
 
 
@@ -34,6 +35,7 @@ class BraTS:
         Splits are those of its `splits.yaml` where it has one, else its folders `train`, `val` and `test`, else drawn:
     train, val, test: subjects of each split. hgg_share: share of HGG in each, in [0, 1]. seed: of the draw.
     size: voxels along each edge of the crop; a smaller volume is padded with 0.
+    spacing: edge in mm of the voxels that are made of the files', before scaling and cropping; 0 leaves them as they are.
     graded: whether subjects have a grade; without, truth is 0 everywhere and only where a tumour lies can be scored.
     title: how results are labelled; no part of the digest.
 
@@ -47,6 +49,7 @@ class BraTS:
     test: int = 38
     hgg_share: float = 0.6
     seed: int = 0
+    spacing: float = 0.0
     graded: bool = True
     title: str = "BraTS"
 
@@ -55,19 +58,23 @@ class BraTS:
     def __post_init__(self) -> None:
         at_least(self, {"size": 1, "train": 0, "val": 0, "test": 0})
         is_share(self, "hgg_share")
+        if not 0 <= self.spacing < float("inf"):
+            msg = f"spacing: found {self.spacing}, expected a finite number of mm, at least 0"
+            raise ValueError(msg)
 
     @property
     def digest(self) -> str:
         """Identity of names, bytes, splits, grades and crop, 12 hexadecimal digits."""
         listed = [(split, name) for split, names in sorted(self._splits.items()) for name in names]
         content = content_digests([path for _, name in listed for path in self._subjects[name].files])
-        parts = [f"{self.size} {self.graded}"]
+        parts = [f"{self.size} {self.graded}" + (f" {self.spacing:g} mm" if self.spacing else "")]
         parts += [f"{split} {name} {self._grade(name)} {' '.join(content[path] for path in self._subjects[name].files)}" for split, name in listed]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
     @property
     def label(self) -> str:
-        return f"{self.title}, {self.size}x{self.size}x{self.size}"
+        grid = f" at {self.spacing:g} mm" if self.spacing else ""
+        return f"{self.title}, {self.size}x{self.size}x{self.size}{grid}"
 
     def cases(self, split: str) -> Sequence[Case]:
         """Every subject of the split, in the order of their names. Raises DataError."""
@@ -87,8 +94,7 @@ class BraTS:
             if case.case not in self._subjects:
                 msg = f"{self.folder}: found no subject '{case.case}', expected one of its {len(self._subjects)} subjects"
                 raise DataError(msg)
-            volumes, labels = read_subject(self._subjects[case.case])
-            tumour = labels > 0
+            volumes, tumour = self._read(case.case)
             images.append(centre_cube(scaled(volumes), self.size))
             brains.append(centre_cube(foreground(volumes)[None], self.size))
             tumours.append(centre_cube(tumour[None], self.size))
@@ -100,6 +106,18 @@ class BraTS:
             "lost": torch.tensor(lost, dtype=torch.float32),
         }
         return Batch(torch.from_numpy(np.stack(images)), torch.tensor(grades), tuple(cases), context)
+
+    def _read(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Sequences (4, *shape) and tumour (*shape) of a subject, on the grid that `spacing` asks for."""
+        volumes, labels, edges = read_subject(self._subjects[name])
+        tumour = labels > 0
+        if not self.spacing:
+            return volumes, tumour
+        covered = resampled(tumour[None].astype(np.float32), edges, self.spacing)[0] > 0.5
+        if not covered.any():
+            msg = f"{self._subjects[name].mask}: found a tumour that fills no voxel of {self.spacing:g} mm, expected a larger one"
+            raise DataError(msg)
+        return resampled(volumes, edges, self.spacing), covered
 
     @cached_property
     def _root(self) -> Path:

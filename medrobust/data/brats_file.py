@@ -21,8 +21,8 @@ LARGEST_LABEL = 4
 AFFINE_TOLERANCE = 1e-2  # mm
 
 
-def read_subject(subject: Subject) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """The sequences (4, *shape) in the files' own units, in the order of SEQUENCES, and labels (*shape), axes as stored.
+def read_subject(subject: Subject) -> tuple[NDArray[np.float32], NDArray[np.uint8], tuple[float, float, float]]:
+    """The sequences (4, *shape) in the files' own units, in the order of SEQUENCES, labels (*shape), and the voxel's edges in mm; axes as stored.
 
     Raises DataError in one line where a file is damaged, shapes or affines differ, a volume is constant or not finite,
     or the mask holds no tumour.
@@ -37,7 +37,8 @@ def read_subject(subject: Subject) -> tuple[NDArray[np.float32], NDArray[np.uint
         volume = files[path][0] if channel is None else _channel(path, files[path][0], channel)
         _check_volume(path, sequence, volume)
         volumes.append(volume)
-    return np.stack(volumes), _labels(subject.mask, files[subject.mask][0])
+    edges = np.linalg.norm(files[reference][1][:3, :3], axis=0)
+    return np.stack(volumes), _labels(subject.mask, files[subject.mask][0]), (float(edges[0]), float(edges[1]), float(edges[2]))
 
 
 def _read(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:

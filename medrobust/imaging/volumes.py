@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage.transform import resize
 
 SEQUENCES = ("T1w", "T1ce", "T2w", "FLAIR")
 """Channels of a brain tumour volume, in order."""
@@ -25,6 +26,15 @@ def foreground(volumes: NDArray[np.float32]) -> NDArray[np.bool_]:
     background = np.median(volumes[:, [0, -1]][:, :, [0, -1]][:, :, :, [0, -1]], axis=(1, 2, 3), keepdims=True)
     inside: NDArray[np.bool_] = np.any(volumes > background, axis=0)
     return inside
+
+
+def resampled(volumes: NDArray[np.float32], edges: tuple[float, float, float], spacing: float) -> NDArray[np.float32]:
+    """(c, x, y, z) of voxels with `edges` in mm on a grid of `spacing` mm about the same centre, smoothed where the new voxels are the larger ones.
+
+    An axis keeps its length in mm to half a new voxel at either end.
+    """
+    shape = [max(1, round(length * edge / spacing)) for length, edge in zip(volumes.shape[1:], edges, strict=True)]
+    return np.stack([resize(volume, shape, order=1, anti_aliasing=True, preserve_range=True) for volume in volumes]).astype(np.float32)
 
 
 def centre_cube(volumes: NDArray[T], size: int) -> NDArray[T]:

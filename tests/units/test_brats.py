@@ -384,6 +384,36 @@ def test_an_unknown_case_and_options_out_of_range_are_refused(folder: Path) -> N
         data(folder, val=-1)
 
 
+def test_voxels_of_another_size_show_the_same_anatomy(tmp_path: Path) -> None:
+    """A ball of 12 mm radius, stored with 1 and with 2 mm, is the same ball with 3 mm; a constant stays one."""
+    found = {}
+    for edge in (1, 2):
+        shape = (60 // edge, 54 // edge, 48 // edge)
+        grid = np.stack(np.meshgrid(*[(np.arange(n) + 0.5) * edge - n * edge / 2 for n in shape], indexing="ij"))
+        distance = np.linalg.norm(grid - np.array([6, 3, 0])[:, None, None, None], axis=0)
+        ball = distance < 12
+        for name, volume in zip(NAMES_2020, [100 * ball] * 4 + [2 * ball], strict=True):
+            save(tmp_path / f"{edge}" / "One" / f"One_{name}.nii.gz", volume, np.diag([-edge, -edge, edge, 1.0]))
+        one = BraTS(str(tmp_path / f"{edge}"), size=24, spacing=3, train=0, val=0, test=1, graded=False)
+        found[edge] = one.load(one.cases("test"))
+        assert one.label == "BraTS, 24x24x24 at 3 mm"
+        assert one.digest != BraTS(str(tmp_path / f"{edge}"), size=24, train=0, val=0, test=1, graded=False).digest
+    tumour = found[1].context["tumour"][0, 0]
+    assert tumour.sum() == pytest.approx(4 / 3 * np.pi * 4**3, rel=0.1)
+    assert np.argwhere(tumour.numpy()).mean(0) == pytest.approx([11.5 + 2, 11.5 + 1, 11.5], abs=0.3)
+    assert (found[1].context["tumour"] == found[2].context["tumour"]).float().mean() > 0.99
+    assert (found[1].image - found[2].image).abs().mean() < 0.01
+    assert found[1].context["lost"].item() == 0
+
+
+def test_a_tumour_too_small_for_the_grid_and_a_spacing_out_of_range_are_refused(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"_seg\.nii\.gz: found a tumour that fills no voxel of 40 mm"):
+        ungraded(folder, spacing=40).load(ungraded(folder).cases("test"))
+    for spacing in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="spacing: found"):
+            data(folder, spacing=spacing)
+
+
 def test_a_real_subject_is_read() -> None:
     if not (EXAMPLES / "BraTS2021_00006").is_dir():
         pytest.skip(f"needs the BraTS 2021 example in {EXAMPLES}")
