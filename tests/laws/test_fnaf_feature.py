@@ -28,7 +28,7 @@ def batch(size: int = 64, seed: int = 0) -> Batch:
 @given(seed=st.integers(0, 2**31), steps=st.integers(1, 40))
 def test_every_drawn_feature_keeps_its_own_budget(seed: int, steps: int) -> None:
     clean = batch()
-    budget = FeatureBudget(steps=steps)
+    budget = FeatureBudget(steps=steps, information=0)
     feature = budget.draw(clean.image, CaseRandom.of([seed, seed + 1, seed + 2]))
     assert budget.audit(clean, Attacked(clean.image + feature.delta)) == ("", "", "")
     assert (feature.support == (feature.delta > 0)).all()

@@ -13,7 +13,7 @@ from medrobust.randomness import CaseRandom, derive
 from medrobust.targets.reconstruction import ReconstructionTarget
 from medrobust.types import Attacked, Batch, Case, Outcome
 from medrobust_attacks.fnaf.budget import FeatureBudget
-from medrobust_attacks.fnaf.feature import Feature, feature_loss, input_scale, region_of
+from medrobust_attacks.fnaf.feature import Feature, feature_loss, information_loss, input_scale, region_of
 from medrobust_attacks.fnaf.finite_differences import FiniteDifferences, PaperFiniteDifferences, move
 from medrobust_attacks.fnaf.gradient import GradientSearch, grow
 from medrobust_attacks.fnaf.metrics import FeatureLocation, FeatureLoss, InformationPreservation
@@ -138,9 +138,9 @@ def test_the_gradient_s_first_order_predicts_the_loss() -> None:
     clean = batch()
     feature = BUDGET.draw(clean.image, streams(clean))
     mask = clean.context["mask"]
-    slope = GradientSearch()._query(target(), feature, mask, Best.none(clean))
+    slope = GradientSearch()._query(target(), feature, mask, Best.none(clean, 0.0))
     step = 1e-3 * slope / slope.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-    for query, case in zip(Best.none(clean).queries(Feature.stack([feature]), mask[:, None]), range(3), strict=True):
+    for query, case in zip(Best.none(clean, 0.0).queries(Feature.stack([feature]), mask[:, None]), range(3), strict=True):
         image = query.rows.image
         before, after = (feature_loss(*query.seen(target(), at), query.region, query.scale) for at in (image, image + step[case]))
         assert after > before
@@ -179,16 +179,16 @@ def test_metrics_say_nothing_where_nothing_was_added() -> None:
     clean = batch()
     outcome = Outcome(clean, Attacked(clean.image), clean.image)
     assert FeatureLoss()(outcome)[""].isnan().all()
-    assert InformationPreservation()(outcome).isnan().all()
+    assert InformationPreservation()(outcome)[""].isnan().all()
     assert FeatureLocation()(outcome)["row"].isnan().all()
 
 
 def test_information_is_asked_only_where_something_was_added() -> None:
     clean = batch()
     control = RandomSearch(control=True)(target(), clean, BUDGET, streams(clean))
-    assert InformationPreservation()(judged(clean, control)).isnan().all()
+    assert InformationPreservation()(judged(clean, control))[""].isnan().all()
     search = RandomSearch()(target(), clean, BUDGET, streams(clean))
-    assert (InformationPreservation()(judged(clean, search)) > 1e-4).all()
+    assert (InformationPreservation()(judged(clean, search))[""] > 1e-4).all()
 
 
 def test_the_location_is_the_centre_of_the_region() -> None:
@@ -215,7 +215,7 @@ WIDE = [BUDGET, FeatureBudget(steps=1), FeatureBudget(steps=40, box=(0, 1)), Fea
 def test_every_candidate_is_judged_by_its_whole_image_and_its_own_measurement(budget: FeatureBudget) -> None:
     clean, rng = batch(), streams(batch())
     features, masks = [budget.draw(clean.image, rng) for _ in range(4)], [redraw(clean, rng) for _ in range(4)]
-    losses = Best.none(clean).ask(target(), Feature.stack(features), torch.stack(masks, 1))
+    losses = Best.none(clean, 0.0).ask(target(), Feature.stack(features), torch.stack(masks, 1))
     for feature, mask, loss in zip(features, masks, losses.T, strict=True):
         image, rows = clean.image + feature.delta, clean.with_context(mask=mask)
         expected = feature_loss(target()(image, rows), image, region_of(feature.support), input_scale(image, rows))
@@ -231,9 +231,58 @@ def test_losses_are_equal_to_the_last_bit_whatever_else_is_in_the_batch(search: 
         assert torch.equal(search(target(), others, BUDGET, streams(others)).trace["loss"], together[order])
 
 
+@pytest.mark.parametrize("budget", WIDE, ids=repr)
+def test_what_the_measurement_holds_of_every_candidate_is_that_of_its_whole_image(budget: FeatureBudget) -> None:
+    clean, rng = batch(), streams(batch())
+    features, masks = [budget.draw(clean.image, rng) for _ in range(4)], [redraw(clean, rng) for _ in range(4)]
+    best = Best.none(clean, 0.0)
+    best.ask(target(), Feature.stack(features), torch.stack(masks, 1))
+    for feature, mask, held in zip(features, masks, best.attacked().trace["information"].T, strict=True):
+        expected = information_loss(clean.image + feature.delta, clean.image, clean.with_context(mask=mask))
+        assert torch.allclose(held, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("search", [search for search in SEARCHES if search != RandomSearch(control=True)], ids=repr)
+def test_a_feature_that_the_measurement_lost_is_not_taken(search: RandomSearch) -> None:
+    """With a bound that some candidates meet: those alone are taken, and the audit refuses the others."""
+    clean, free = batch(), FeatureBudget(information=0)
+    drawn = search(target(), clean, free, streams(clean)).trace["information"]
+    bound = FeatureBudget(information=float(drawn.flatten().median()))
+    attacked = search(target(), clean, bound, streams(clean))
+    held = attacked.trace["information"] >= bound.information
+    assert 0 < held.sum() < held.numel()
+    assert not attacked.trace["loss"][~held].any()
+    assert (attacked.trace["loss"][held] > 0).all()
+    assert not any(bound.audit(clean, attacked))
+    found = (attacked.image != clean.image).flatten(1).any(1)
+    assert torch.equal(found, held.any(1))
+    metric = InformationPreservation()(judged(clean, attacked))
+    assert torch.equal(metric[""] >= bound.information * (1 - 1e-4), found)  # summed in another order
+
+
+def test_the_audit_refuses_a_feature_that_the_measurement_lost() -> None:
+    clean = batch()
+    attacked = RandomSearch()(target(), clean, FeatureBudget(information=0), streams(clean))
+    held = attacked.trace["information"].amax()
+    found = FeatureBudget(information=2 * float(held)).audit(clean, attacked)
+    assert all("at least" in line and "needed" in line for line in found)
+    assert not any(FeatureBudget(information=0).audit(clean, attacked))
+
+
+def test_where_no_candidate_is_preserved_the_slice_stays_and_the_nearest_one_is_reported() -> None:
+    clean, impossible = batch(), FeatureBudget(information=1e9)
+    attacked = RandomSearch()(target(), clean, impossible, streams(clean))
+    assert torch.equal(attacked.image, clean.image)
+    assert not attacked.trace["loss"].any()
+    outcome = judged(clean, attacked)
+    assert torch.equal(InformationPreservation()(outcome)[""], attacked.trace["information"].amax(1))
+    assert FeatureLoss()(outcome)[""].tolist() == [0, 0, 0]
+
+
 def test_only_the_images_of_one_pass_are_made_at_a_time() -> None:
     clean = batch()
-    queries = Best.none(clean).queries(Feature.stack([BUDGET.draw(clean.image, streams(clean))] * 5), torch.stack([clean.context["mask"]] * 5, 1))
+    features, masks = [BUDGET.draw(clean.image, streams(clean))] * 5, [clean.context["mask"]] * 5
+    queries = Best.none(clean, 0.0).queries(Feature.stack(features), torch.stack(masks, 1))
     assert [(len(query.rows), query.rows.cases[0].case) for query in queries] == [(1, f"v#{case}") for case in range(3) for _ in range(5)]
 
 

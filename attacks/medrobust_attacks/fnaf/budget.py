@@ -9,24 +9,27 @@ from torch import Tensor
 
 from medrobust.randomness import CaseRandom
 from medrobust.types import Attacked, Batch
-from medrobust_attacks.fnaf.feature import Feature, components_connected, region_of, render, walk
+from medrobust_attacks.fnaf.feature import Feature, components_connected, information_loss, region_of, render, walk
 
 
 @dataclass(frozen=True)
 class FeatureBudget:
-    """A feature of at most `steps` connected pixels inside a central box, of bounded intensity.
+    """A feature of at most `steps` connected pixels inside a central box, of bounded intensity, that the measurement still holds.
 
-    Source: Cheng et al., MIDL 2020: 10 steps, U(3, 6) standard deviations, the 120x120 centre of 320x320.
+    Source: Cheng et al., MIDL 2020: 10 steps, U(3, 6) standard deviations, the 120x120 centre of 320x320, and the constraint on information,
+    which the released code leaves out.
 
     steps: steps of the walk, so at most as many pixels, 1 or more.
     intensity: lowest and highest intensity added to a pixel, in standard deviations of the fully sampled slice.
     box: first and last row and column of the box, as shares of the image's edge (0.3125 to 0.6875 is 100 to 220 of 320).
+    information: least `information_loss` of a feature in its own acquisition, at least 0; 0 allows any.
     tolerance: relative slack of the audit for float32.
     """
 
     steps: int = 10
     intensity: tuple[float, float] = (3.0, 6.0)
     box: tuple[float, float] = (0.3125, 0.6875)
+    information: float = 1e-4
     tolerance: float = 1e-4
 
     def __post_init__(self) -> None:
@@ -40,6 +43,9 @@ class FeatureBudget:
             raise ValueError(msg)
         if not 0 <= self.box[0] < self.box[1] <= 1:
             msg = f"box: found {self.box}, expected 0 <= first < last <= 1"
+            raise ValueError(msg)
+        if not 0 <= self.information < float("inf"):
+            msg = f"information: found {self.information}, expected a finite number, at least 0"
             raise ValueError(msg)
 
     def bounds(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,7 +77,7 @@ class FeatureBudget:
         return torch.stack([rng.integers(int(a), int(b)) for a, b in zip(low, high, strict=True)], 1)
 
     def audit(self, batch: Batch, attacked: Attacked) -> tuple[str, ...]:
-        """Per case, what leaves the budget: too many pixels, in pieces, out of the box, too faint or too bright.
+        """Per case, what leaves the budget: too many pixels, in pieces, out of the box, too faint or too bright, lost to the measurement.
 
         And what would make the loss large without a feature: a region that reaches beyond it, another truth, another acquisition than its mask.
         """
@@ -81,9 +87,11 @@ class FeatureBudget:
         support = delta.abs() > noise.view(-1, 1, 1, 1)
         connected = components_connected(support)
         visible = self.intensity[0] * sigma > noise
+        held = information_loss(attacked.image, batch.image, batch.with_context(**attacked.context))
         return tuple(
             self._violation(delta[i, 0], support[i, 0], float(sigma[i]), bool(connected[i]))
             or self._beside(batch, attacked, i, region_of(support[i : i + 1])[0] if visible[i] else None)
+            or (self._lost(float(held[i])) if support[i].any() else "")
             for i in range(len(batch))
         )
 
@@ -103,6 +111,11 @@ class FeatureBudget:
         if faint < self.intensity[0] - slack or bright > self.intensity[1] + slack:
             return f"intensity {faint:.4g} to {bright:.4g} sigma, {self.intensity[0]:g} to {self.intensity[1]:g} allowed"
         return "" if connected else "feature is not connected"
+
+    def _lost(self, held: float) -> str:
+        if held >= self.information * (1 - self.tolerance):
+            return ""
+        return f"feature of which the measurement holds {held:.3g}, at least {self.information:g} needed"
 
     def _beside(self, batch: Batch, attacked: Attacked, i: int, reach: Tensor | None) -> str:
         """What is wrong with case `i` beside its image; reach: (1, H, W) of its feature and ring, None where a feature may be too faint to see."""

@@ -45,7 +45,7 @@ class PaperFiniteDifferences:
 
     def __call__(self, target: Target, batch: Batch, budget: FeatureBudget, rng: CaseRandom) -> Attacked:
         """Attack every slice of the batch."""
-        best = Best.none(batch)
+        best = Best.none(batch, budget.information)
         low, high = budget.bounds(batch.image)
         place = budget.place(batch.image, rng).double()
 
@@ -95,7 +95,7 @@ class FiniteDifferences:
 
     def __call__(self, target: Target, batch: Batch, budget: FeatureBudget, rng: CaseRandom) -> Attacked:
         """Attack every slice of the batch; the four probes of an iteration share the forward passes."""
-        best = Best.none(batch)
+        best = Best.none(batch, budget.information)
         for _ in range(self.restarts):
             self._climb(target, batch, budget, rng, best)
         return best.attacked()

@@ -63,7 +63,7 @@ class GradientSearch:
 
     def __call__(self, target: Target, batch: Batch, budget: FeatureBudget, rng: CaseRandom) -> Attacked:
         """Attack every slice of the batch; slices share the passes."""
-        best = Best.none(batch)
+        best = Best.none(batch, budget.information)
         low, high = budget.bounds(batch.image)
         feature, mask = budget.draw(batch.image, rng), self._mask(batch, rng)
         best_slope = torch.zeros_like(batch.image)
@@ -89,7 +89,7 @@ class GradientSearch:
 
     def _query(self, target: Target, feature: Feature, mask: Tensor, best: Best) -> Tensor:
         """Ask the target once per slice, take the candidate in, and return the slope of the loss around it, (n, 1, H, W)."""
-        losses, slopes = [], []
+        losses, slopes, information = [], [], []
         candidates = Feature.stack([feature]), mask[:, None]
         for query in best.queries(*candidates):
             with torch.enable_grad():
@@ -97,7 +97,8 @@ class GradientSearch:
                 loss = feature_loss(*query.seen(target, image), query.region, query.scale)
                 slopes.append(torch.autograd.grad(loss.sum(), image)[0])
             losses.append(loss.detach())
-        best.update(*candidates, torch.cat(losses)[:, None])
+            information.append(query.information)
+        best.update(*candidates, torch.cat(losses)[:, None], torch.cat(information)[:, None])
         return torch.cat(slopes)
 
     def _shift(self, slope: Tensor, start: Tensor, moves: int) -> Tensor:

@@ -12,6 +12,9 @@ from torch import Tensor
 from medrobust.types import Outcome
 from medrobust_attacks.fnaf.feature import feature_loss, information_loss, input_scale
 
+PRESERVED = 1e-4
+"""Information loss from which on the measurement preserves a feature; Cheng et al., MIDL 2020."""
+
 
 @dataclass(frozen=True)
 class FeatureLoss:
@@ -55,11 +58,18 @@ class InformationPreservation:
     worst: ClassVar[float] = 0.0
     per: ClassVar[str] = "case"
 
-    def __call__(self, outcome: Outcome) -> Tensor:
-        """(n,); NaN where the attack added nothing."""
+    def __call__(self, outcome: Outcome) -> Mapping[str, Tensor]:
+        """(n,); NaN where the attack added nothing. Where it found no feature that is preserved, that of the nearest candidate.
+
+        `candidates`: the share of those asked about whose information is preserved, where the attack traced it.
+        """
         values = information_loss(outcome.attacked.image, outcome.batch.image, outcome.attacked_batch)
         added = (outcome.attacked.image != outcome.batch.image).flatten(1).any(1)
-        return torch.where(added, values, torch.nan)
+        trace = outcome.attacked.trace.get("information")
+        if trace is None or not trace.any():
+            return {"": torch.where(added, values, torch.nan)}
+        shown = trace.to(values)
+        return {"": torch.where(added, values, shown.amax(1)), "candidates": (shown >= PRESERVED).float().mean(1)}
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class RandomSearch:
 
     def __call__(self, target: Target, batch: Batch, budget: FeatureBudget, rng: CaseRandom) -> Attacked:
         """Attack every slice of the batch; trials and slices share the forward passes."""
-        best, numbers, masks = Best.none(batch), [], []
+        best, numbers, masks = Best.none(batch, 0 if self.control else budget.information), [], []
         for _ in range(self.trials):
             numbers.append(budget.numbers(batch.image, rng))
             masks.append(redraw(batch, rng) if self.redraw_mask else batch.context["mask"])

@@ -13,7 +13,7 @@ from medrobust.imaging.kspace import EPSILON, with_phase
 from medrobust.imaging.masks import RandomMask
 from medrobust.randomness import CaseRandom
 from medrobust.types import Attacked, Batch, Target
-from medrobust_attacks.fnaf.feature import Feature, feature_loss
+from medrobust_attacks.fnaf.feature import REFERENCE_PIXELS, Feature, feature_loss
 
 
 def redraw(batch: Batch, rng: CaseRandom) -> Tensor:
@@ -34,13 +34,14 @@ class Query:
 
     rows: the attacked images, (m, 1, H, W), each under its own mask.
     window: candidate (m, 1, 1), row (m, h, 1) and column (m, 1, w) of the pixels around each feature; nothing else enters the loss.
-    region: of the loss, (m, 1, h, w) bool. scale: `input_scale` of each, (m, 1, 1, 1) twice.
+    region: of the loss, (m, 1, h, w) bool. scale: `input_scale` of each, (m, 1, 1, 1) twice. information: `information_loss` of each, (m,).
     """
 
     rows: Batch
     window: tuple[Tensor, Tensor, Tensor]
     region: Tensor
     scale: tuple[Tensor, Tensor]
+    information: Tensor
 
     def seen(self, target: Target, image: Tensor) -> tuple[Tensor, Tensor]:
         """The windows of the target's answer to `image`, the candidates' own, and of `image`, (m, 1, h, w) each."""
@@ -52,26 +53,31 @@ class Query:
 class Best:
     """The worst case found so far, and the loss of every query in order.
 
-    batch: the clean slices. lines: their lines of k-space, (n, 1, H, W) complex.
+    A candidate whose information the measurement lost is none: its loss counts as 0, and it is never the worst case.
+
+    batch: the clean slices. lines: their lines of k-space, (n, 1, H, W) complex. least: information that makes a candidate one.
+    trace: loss and information of the queries, (n, queries) each, in pieces.
     """
 
     batch: Batch
     lines: Tensor
+    least: float
     image: Tensor
     region: Tensor
     mask: Tensor
     start: Tensor
     loss: Tensor
-    trace: list[Tensor]
+    trace: dict[str, list[Tensor]]
 
     @classmethod
-    def none(cls, batch: Batch) -> Best:
+    def none(cls, batch: Batch, least: float) -> Best:
         """Before the first query."""
         lines = torch.fft.fft(with_phase(batch.image, batch.context["phase"]), norm="ortho")
         nothing = torch.full((len(batch),), -torch.inf, device=batch.image.device)
         empty = torch.zeros_like(batch.image, dtype=torch.bool)
         start = torch.zeros(len(batch), 2, dtype=torch.long)
-        return cls(batch, lines, batch.image, empty, batch.context["mask"], start, nothing, [])
+        trace: dict[str, list[Tensor]] = {"loss": [], "information": []}
+        return cls(batch, lines, least, batch.image, empty, batch.context["mask"], start, nothing, trace)
 
     def queries(self, feature: Feature, mask: Tensor) -> Iterator[Query]:
         """Candidates, features (n, trials) under masks (n, trials, 1, 1, W), case by case; whole images exist for one pass at a time."""
@@ -83,30 +89,27 @@ class Best:
         band = feature.within(corner * torch.tensor([1, 0]), height, feature.width)
         rows = (corner[:, 0, None] + torch.arange(height)).to(device)[:, :, None]
         columns = (corner[:, 1, None] + torch.arange(width)).to(device)[:, None, :]
-        means, stds = [], []
-        for part, own in passes:
-            mean, std = input_scales(at(self.batch, own).with_context(mask=mask[part]), self.lines[own], band[part], rows[part, :, 0])
-            means.append(mean)
-            stds.append(std)
-        mean, std = torch.cat(means), torch.cat(stds)
-        for part, own in passes:
+        shown = [measured(at(self.batch, own).with_context(mask=mask[part]), self.lines[own], band[part], rows[part, :, 0]) for part, own in passes]
+        for (part, own), (mean, std, information) in zip(passes, shown, strict=True):
             clean = at(self.batch, own).with_context(mask=mask[part])
             image = feature[part].added_to(clean.image)
             each = torch.arange(len(clean), device=device)[:, None, None]
-            yield Query(replace(clean, image=image, truth=image), (each, rows[part], columns[part]), region[part], (mean[part], std[part]))
+            yield Query(replace(clean, image=image, truth=image), (each, rows[part], columns[part]), region[part], (mean, std), information)
 
     def ask(self, target: Target, feature: Feature, mask: Tensor) -> Tensor:
         """Adversarial loss of every candidate, (n, trials), one forward pass each; all are taken in."""
-        found = [(*query.seen(target, query.rows.image), query.region, *query.scale) for query in self.queries(feature, mask)]
-        answer, asked, region, mean, std = (torch.cat(each) for each in zip(*found, strict=True))
-        loss = feature_loss(answer, asked, region, (mean, std)).view(mask.shape[:2])
-        self.update(feature, mask, loss)
-        return loss
+        found = [(*query.seen(target, query.rows.image), query.region, *query.scale, query.information) for query in self.queries(feature, mask)]
+        answer, asked, region, mean, std, information = (torch.cat(each) for each in zip(*found, strict=True))
+        loss = feature_loss(answer, asked, region, (mean, std))
+        return self.update(feature, mask, loss.view(mask.shape[:2]), information.view(mask.shape[:2]))
 
-    def update(self, feature: Feature, mask: Tensor, loss: Tensor) -> None:
-        """Take in candidates and their losses (n, trials); the first of equals is kept."""
-        self.trace.append(loss.cpu())
-        highest, index = loss.max(1)
+    def update(self, feature: Feature, mask: Tensor, loss: Tensor, information: Tensor) -> Tensor:
+        """Take in candidates, their losses and information (n, trials); the first of equals is kept. Returns the losses that count."""
+        kept = information >= self.least
+        counted = torch.where(kept, loss, 0)
+        self.trace["loss"].append(counted.cpu())
+        self.trace["information"].append(information.cpu())
+        highest, index = torch.where(kept, loss, -torch.inf).max(1)
         each = torch.arange(len(loss), device=loss.device)
         picked, better = feature[each.cpu(), index.cpu()], highest > self.loss
         new = {"image": picked.added_to(self.batch.image), "region": picked.region, "mask": mask[each, index], "start": picked.start}
@@ -115,10 +118,12 @@ class Best:
             taken = better.to(old.device).view(-1, *[1] * (old.ndim - 1))
             setattr(self, name, torch.where(taken, tensor.to(old.device), old))
         self.loss = torch.maximum(highest, self.loss)
+        return counted
 
     def attacked(self) -> Attacked:
         """The result as an attack returns it: the feature is real, so the truth carries it."""
-        return Attacked(self.image, self.image, self.region, {"mask": self.mask}, {"loss": torch.cat(self.trace, 1)})
+        trace = {name: torch.cat(pieces, 1) for name, pieces in self.trace.items()}
+        return Attacked(self.image, self.image, self.region, {"mask": self.mask}, trace)
 
 
 def micro_batches(n: int, trials: int, size: int) -> Iterator[tuple[slice, slice | list[int]]]:
@@ -136,19 +141,31 @@ def at(batch: Batch, cases: slice | list[int]) -> Batch:
     return Batch(batch.image[cases], batch.truth[cases], batch.cases[cases], context)
 
 
-def input_scales(clean: Batch, lines: Tensor, band: Feature, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """`input_scale` of clean slices with features, (m, 1, 1, 1) each.
+def measured(clean: Batch, lines: Tensor, band: Feature, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What is measured of clean slices with features: `input_scale`, (m, 1, 1, 1) twice, and `information_loss`, (m,).
 
     Rows are measured by themselves: most are the clean slice's, whose lines of k-space are known, and those around the feature are measured anew.
     lines: (m, 1, H, W) complex. band: the features on the rows (m, h) around them.
     """
     mask, around = torch.fft.ifftshift(clean.context["mask"], dim=-1), (torch.arange(len(clean), device=rows.device)[:, None], 0, rows)
     image, phase = (maps[around][:, None] for maps in (clean.image, clean.context["phase"]))
-    sampled = lines * mask
-    sampled[around] = (torch.fft.fft(with_phase(band.added_to(image), phase), norm="ortho") * mask)[:, 0]
-    squares = torch.view_as_real(torch.fft.ifft(sampled, norm="ortho")).square_()
-    power = squares[..., 0] + squares[..., 1]
-    count, total = power[0].numel(), power.flatten(1).sum(1)
-    mean = power.sqrt_().flatten(1).mean(1)
-    variance = (total - count * mean.square()) / (count - 1)
+    zero_filled = magnitude(lines * mask)
+    changed = magnitude(torch.fft.fft(with_phase(band.added_to(image), phase), norm="ortho") * mask)
+    _, std = scale(zero_filled)
+    information = ((changed[:, 0] - zero_filled[around]) / std[:, 0]).square().flatten(1).sum(1) / REFERENCE_PIXELS
+    zero_filled[around] = changed[:, 0]
+    return *scale(zero_filled), information
+
+
+def magnitude(lines: Tensor) -> Tensor:
+    """Of images from their lines of k-space, both (m, 1, h, W)."""
+    squares = torch.view_as_real(torch.fft.ifft(lines, norm="ortho")).square_()
+    return (squares[..., 0] + squares[..., 1]).sqrt_()
+
+
+def scale(image: Tensor) -> tuple[Tensor, Tensor]:
+    """`standardise` in two sums, at a fraction of the time on a CPU, (m, 1, 1, 1) each."""
+    flat = image.flatten(1)
+    mean = flat.mean(1)
+    variance = (torch.linalg.vecdot(flat, flat) - flat.shape[1] * mean.square()) / (flat.shape[1] - 1)
     return mean.view(-1, 1, 1, 1), variance.sqrt().view(-1, 1, 1, 1) + EPSILON

@@ -18,6 +18,7 @@ RATE = over("fnaf-loss", HIT)
 LOSS = Quantity("fnaf-loss", per_case=True)
 ACCEPTED = over("information", INFORMATION)
 PRESERVED = Quantity("information", per_case=True)
+CANDIDATES = Quantity("information", "candidates")
 LESION = Quantity("lesion-contrast", label=None, of=lambda values: (values >= KEPT).astype(float), estimator=clustered_rate)
 CONTRAST = Quantity("lesion-contrast", label=None)
 INTERVALS = "95 % intervals in brackets, from 2000 bootstrap resamples of patients."
