@@ -58,7 +58,8 @@ def glioma(random: Generator, high_grade: bool, size: int) -> Glioma:
 
     Anatomy: MNI152 under a random affine and smooth deformation (about 4 mm). Whole tumour: an ellipsoid of 20 to 34 mm radius with a
     rough surface, centred in supratentorial white matter; it, the distractors and the noise know nothing of the grade, which sets the tissue within:
-    high: necrotic core in a T1ce-bright rim, oedema around it; low: homogeneous, non-enhancing, T2- and FLAIR-bright.
+    a T2- and FLAIR-bright swelling without enhancement in both, which is all of a low grade; in a high one it lies, as oedema, around
+    a necrotic core in a T1ce-bright rim. What tells the grades apart is thus a part of the tumour, and no tissue is a low grade's alone.
     Signal: tissue contrast x texture x receive bias, Rician noise at a white-matter SNR of 20 to 40, arbitrary scale per sequence.
     """
     shape, spacing = shape_of(size), FIELD_OF_VIEW / size
@@ -67,8 +68,9 @@ def glioma(random: Generator, high_grade: bool, size: int) -> Glioma:
     tumour = _tumour(random, grid, anatomy, spacing)
     signal = _healthy(random, anatomy)
     distractors(random, signal, grid, anatomy, 1 - tumour.nearness, spacing)
-    low, high = _low_grade(random), _high_grade(random, tumour, shape)
-    signal += tumour.whole * ((high if high_grade else low) - signal)
+    swelling = _swelling(random)
+    high = _high_grade(random, tumour, swelling)
+    signal += tumour.whole * ((high if high_grade else swelling) - signal)
     image = _acquire(random, signal, anatomy.depth > 0)
     labels = np.where(tumour.whole > 0.5, OEDEMA if high_grade else NECROSIS, 0)
     if high_grade:
@@ -105,20 +107,19 @@ def _healthy(random: Generator, anatomy: Anatomy) -> Array:
     return signal
 
 
-def _low_grade(random: Generator) -> Array:
-    """Signal of a low-grade tumour, the same all through, (4, 1, 1, 1): no enhancement."""
-    t1, t2, flair = random.uniform(0.26, 0.36), random.uniform(0.68, 0.80), random.uniform(0.66, 0.80)
-    return np.array([t1, t1 + 0.01, t2, flair], np.float32)[:, None, None, None]
+def _swelling(random: Generator) -> Array:
+    """Signal of a low-grade tumour, and of a high grade's oedema, the same all through, (4, 1, 1, 1)."""
+    t1, t2, flair = random.uniform(0.36, 0.54), random.uniform(0.62, 0.78), random.uniform(0.66, 0.80)
+    return np.array([t1, t1 + 0.02, t2, flair], np.float32)[:, None, None, None]
 
 
-def _high_grade(random: Generator, tumour: Tumour, shape: tuple[int, int, int]) -> Array:
-    """Signal of a high-grade tumour, (4, *shape): oedema, an uneven enhancing rim, necrosis."""
-    t1, t2, flair = random.uniform(0.46, 0.58), random.uniform(0.62, 0.74), random.uniform(0.66, 0.80)
+def _high_grade(random: Generator, tumour: Tumour, oedema: Array) -> Array:
+    """Signal of a high-grade tumour, (4, *shape): oedema (4, 1, 1, 1), an uneven enhancing rim, necrosis."""
+    shape = tumour.whole.shape
     enhancement, uneven = random.uniform(0.85, 1.15), smooth_field(random, shape, 16)
-    oedema = np.array([t1, t1 + 0.02, t2, flair], np.float32)
     rim = np.array([0.48, enhancement, 0.62, 0.72], np.float32)
     necrosis = np.array([0.22, 0.26, random.uniform(0.80, 0.95), random.uniform(0.35, 0.60)], np.float32)
-    signal = np.broadcast_to(oedema[:, None, None, None], (4, *shape)).copy()
+    signal = np.broadcast_to(oedema, (4, *shape)).copy()
     signal += tumour.core * (rim[:, None, None, None] - signal)
     signal[1] += (tumour.core - tumour.necrosis) * 0.12 * uneven
     signal += tumour.necrosis * (necrosis[:, None, None, None] - signal)
