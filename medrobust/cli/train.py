@@ -14,6 +14,7 @@ def command(
     out: Annotated[Path, typer.Option(help="Where the model's folder goes.")] = Path("models"),
     checkpoints: Annotated[Path, typer.Option(help="Where checkpoints go; the same command again continues from them.")] = Path("checkpoints"),
     steps: Annotated[int | None, typer.Option(help="Batches to train; the recipe's by default.", min=1)] = None,
+    seed: Annotated[int | None, typer.Option(help="Of initial weights, order and draws; the recipe's by default. Names the folder.", min=0)] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
     keep_every: Annotated[int, typer.Option(help="Keep a checkpoint with its validation figures every so many batches; 0 keeps none.", min=0)] = 0,
@@ -30,21 +31,22 @@ def command(
 
     from medrobust.training.make import Maker
 
-    maker = Maker.of(name, steps, device, threads)
+    maker = Maker.of(name, steps, device, threads, seed)
+    label = name if seed is None else f"{name}-seed{seed}"
     console = Console()
-    console.print(f"{name}: {maker.description()}")
+    console.print(f"{label}: {maker.description()}")
     began = time.perf_counter()
     try:
         with maker.progress(console) as report:
-            chosen = maker.train(checkpoints / name, start, report, keep_every)
+            chosen = maker.train(checkpoints / label, start, report, keep_every)
     except KeyboardInterrupt:
-        console.print(f"interrupted; `medrobust train {name}` continues from {checkpoints / name}")
+        console.print(f"interrupted; the same command continues from {checkpoints / label}")
         raise typer.Exit(130) from None
     if chosen is not None:
         console.print("weights of " + ", ".join(f"{figure} {value:.4g}" for figure, value in chosen.items()) + " on the validation split")
     console.print(f"trained in {time.perf_counter() - began:.0f} s; measuring on the test split")
     shipped = maker.shipped_figures()
-    card = maker.save(out / name, chosen)
+    card = maker.save(out / label, chosen)
     for figure, value in card.figures.items():
         console.print(f"  {figure:18s} {value:.4f}" + (f"   shipped {shipped[figure]:.4f}" if figure in shipped else ""))
-    console.print(f"{out / name}")
+    console.print(f"{out / label}")

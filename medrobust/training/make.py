@@ -41,15 +41,15 @@ class Maker:
     network: nn.Module
 
     @classmethod
-    def of(cls, name: str, steps: int | None, device: str, threads: int) -> Maker:
-        """The recipe's network, as initialised by its seed."""
+    def of(cls, name: str, steps: int | None, device: str, threads: int, seed: int | None = None) -> Maker:
+        """The recipe's network, as initialised by `seed`, the recipe's own where it is None."""
         torch.set_num_threads(threads)
         if torch.device(device).type == "cuda" and not torch.cuda.is_available():
             msg = f"--device: found {device}, but no GPU is available here; expected cpu"
             raise MedrobustError(msg)
         chosen = recipe(name)
         schedule = chosen.build_schedule()
-        schedule = replace(schedule, steps=steps) if steps else schedule
+        schedule = replace(schedule, steps=steps or schedule.steps, seed=schedule.seed if seed is None else seed)
         torch.manual_seed(schedule.seed)
         network: nn.Module = registry.build("targets", chosen.architecture, chosen.options).build()
         return cls(name, chosen, schedule, device, network.to(device))
@@ -119,7 +119,7 @@ class Maker:
         if chosen_look is not None:
             about["validation"] = {**vars(chosen.build_validation()), "chosen": {name: round(value, 6) for name, value in chosen_look.items()}}
         fields: dict[str, Any] = {
-            "name": self.name,
+            "name": folder.name,
             "task": self._task(),
             "architecture": chosen.architecture,
             "options": chosen.options,

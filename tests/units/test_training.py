@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from medrobust import registry
+from medrobust.cli.app import call
 from medrobust.data.augment import band, mirror, redraw_masks
 from medrobust.data.phantom import MRIPhantom
 from medrobust.errors import MedrobustError, SpecError
@@ -240,3 +241,18 @@ def test_a_trained_reconstructor_s_card_keeps_its_fields(tmp_path: Path, monkeyp
     assert card.training.keys() == shipped.training.keys() - {"note"}
     assert card.training["schedule"].keys() == shipped.training["schedule"].keys()
     assert card.figures.keys() == shipped.figures.keys()
+
+
+def test_another_seed_is_another_training_with_a_name_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, again, other = (Maker.of("recon-unet", 1, "cpu", torch.get_num_threads(), seed) for seed in (None, 0, 1))
+    assert [maker.schedule.seed for maker in (first, again, other)] == [0, 0, 1]
+    weights = [torch.cat([value.flatten() for value in maker.network.state_dict().values()]) for maker in (first, again, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Maker, "train", lambda *_: None)
+        patch.setattr(Maker, "save", lambda self, folder, _: zoo.card("recon-unet"))
+        call(["train", "recon-unet", "--steps", "1", "--seed", "1", "--out", str(tmp_path)])
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("recon-unet-seed1: unet")
+    assert "".join(said).endswith("recon-unet-seed1")
