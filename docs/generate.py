@@ -35,17 +35,21 @@ def page(folder: Path) -> Path:
 
 
 def tables(folders: list[Path]) -> str:
-    """The chief tables of every committed leaderboard."""
+    """The chief tables of the leaderboard that bears its track's name, and a line on every other one."""
     from medrobust.cli.leaderboard import HEADLINES
     from medrobust.leaderboard.build import assemble
     from medrobust.leaderboard.render.markdown import escaped, table_text
 
-    blocks = []
+    chief, others = [], []
     for folder in folders:
         for chapter in assemble([folder]).chapters:
-            shown = [table_text(table) for table in chapter.tables if table.name in HEADLINES]
             size = f"{chapter.patients} patients, {chapter.cases} cases of split {escaped(chapter.split)}"
-            blocks += [f"{escaped(chapter.track)} on {escaped(chapter.data_label)}: {size}. Every table: `{folder}/leaderboard.md`.", *shown]
+            line = f"{escaped(chapter.track)} on {escaped(chapter.data_label)}: {size}. Every table: `{folder}/leaderboard.md`."
+            if folder.name == chapter.track:
+                chief += [line, *(table_text(table) for table in chapter.tables if table.name in HEADLINES)]
+            else:
+                others.append(f"- {line}")
+    blocks = [*chief, *(["More results:", "\n".join(others)] if others else [])]
     return "\n" + "\n\n".join(blocks or ["No result is committed yet."]) + "\n\n"
 
 
