@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
 
 import torch
@@ -58,12 +59,15 @@ def train(
 
     folder: checkpoints go there every 200 steps and at an interruption; training continues from the last one. None keeps nothing.
     watch: looks at the network now and then; where it chooses, the network ends with the weights of the best look.
+    A checkpoint of other data, another objective or schedule is refused.
     A loss that is not finite stops the training with one line; the last checkpoint stands.
     """
     device = next(network.parameters()).device
     network.train().requires_grad_(True)
     optimiser = torch.optim.AdamW(network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
-    first = _restore(folder, network, optimiser) if folder else 0
+    about = repr(objective) if is_dataclass(objective) else type(objective).__name__
+    terms = {"data": data.digest, "objective": about, **{name: str(value) for name, value in vars(schedule).items()}}
+    first = _restore(folder, network, optimiser, terms) if folder else 0
     if watch:
         watch.resume(network, first)
     done = first
@@ -75,21 +79,21 @@ def train(
                 torch.manual_seed(derive(schedule.seed, "layers", step))
                 total = _step(target, network, objective, optimiser, batch.to(device), rng, schedule)
             if not math.isfinite(total):
-                msg = f"training diverged: loss {total} at step {step}; the last checkpoint stands, lower learning_rate and run again"
+                msg = f"training diverged: loss {total} at step {step}; the last checkpoint stands; train anew with a lower learning_rate"
                 raise MedrobustError(msg)
             done = step + 1
             looked = watch is not None and watch.look(network, done)
             report(done, total)
             if folder and (done % 200 == 0 or looked):
-                _save(folder, network, optimiser, done)
+                _save(folder, network, optimiser, done, terms)
     except KeyboardInterrupt:
         if folder:
-            _save(folder, network, optimiser, done)
+            _save(folder, network, optimiser, done, terms)
         raise
     finally:
         network.eval()
     if folder and done > first:
-        _save(folder, network, optimiser, done)
+        _save(folder, network, optimiser, done, terms)
     if watch:
         watch.fill_best(network)
 
@@ -109,23 +113,29 @@ def _step(
     return total
 
 
-def _save(folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
-    """Weights and Adam's moments in one safetensors file, replaced as a whole."""
+def _save(folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer, step: int, terms: Mapping[str, str]) -> None:
+    """Weights, Adam's moments and what was trained on in one safetensors file, replaced as a whole."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".checkpoint.{os.getpid()}.tmp"
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, {"step": json.dumps(step)})
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, {**terms, "step": json.dumps(step)})
     partial.replace(folder / "checkpoint.safetensors")
     (folder / "progress.json").write_text(json.dumps({"step": step}), encoding="utf-8")
 
 
-def _restore(folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer) -> int:
-    """Load the checkpoint where there is one; the number of steps it has seen."""
+def _restore(folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer, terms: Mapping[str, str]) -> int:
+    """Load the checkpoint where there is one; the number of steps it has seen. Raises MedrobustError where it is of another training."""
     path = folder / "checkpoint.safetensors"
     if not path.exists():
         return 0
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    for name, expected in terms.items():
+        if metadata.get(name, expected) != expected:
+            msg = f"{path}: {name}: found {metadata[name]}, expected {expected}; it is of another training: remove it or give another --checkpoints"
+            raise MedrobustError(msg)
     tensors = load_file(path)
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in tensors.items() if name.startswith("network.")})
     state: dict[int, dict[str, torch.Tensor]] = {}
@@ -134,5 +144,4 @@ def _restore(folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer)
             _, index, key = name.split(".")
             state.setdefault(int(index), {})[key] = tensor
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    with safe_open(path, framework="pt") as file:
-        return int(json.loads(file.metadata()["step"]))
+    return int(json.loads(metadata["step"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,18 @@ def test_an_interrupted_training_ends_with_the_weights_of_an_undisturbed_one(tmp
     assert all(torch.equal(resumed[name], undisturbed[name]) for name in undisturbed)
 
 
+@pytest.mark.parametrize(("changed", "found"), [({"steps": 7}, "steps: found 6, expected 7"), ({"seed": 1}, "seed: found 0, expected 1")])
+def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, changed: dict[str, int], found: str) -> None:
+    schedule = replace(SCHEDULE, steps=6)
+    with pytest.raises(KeyboardInterrupt):
+        run(fresh(), schedule, tmp_path, stop=2)
+    with pytest.raises(MedrobustError, match=rf"checkpoint\.safetensors: {found}; it is of another training"):
+        run(fresh(), replace(schedule, **changed), tmp_path)  # type: ignore[arg-type]
+    with pytest.raises(MedrobustError, match="objective: found Supervised"):
+        run(fresh(), schedule, tmp_path, objective=FNAFRobust())
+    assert run(fresh(), schedule, tmp_path)
+
+
 def test_a_step_s_batch_depends_on_the_seed_and_the_step_alone() -> None:
     def at(first: int, seed: int) -> Batch:
         return next(batches(DATA, Schedule(steps=6, batch=2, seed=seed), first))[1]
@@ -101,16 +114,19 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
 
 
 def test_a_diverging_training_stops_with_one_line_and_keeps_its_checkpoint(tmp_path: Path) -> None:
+    class Diverging:
+        def __init__(self, factor: float) -> None:
+            self.factor = factor
+
+        def losses(self, target: ReconstructionTarget, batch: Batch, rng: CaseRandom) -> object:
+            yield target(batch.image, batch).mean() * self.factor
+
     with pytest.raises(KeyboardInterrupt):
-        run(fresh(), SCHEDULE, tmp_path, stop=3)
+        run(fresh(), SCHEDULE, tmp_path, stop=3, objective=Diverging(1))
     before = (tmp_path / "checkpoint.safetensors").read_bytes()
 
-    class Diverging:
-        def losses(self, target: ReconstructionTarget, batch: Batch, rng: CaseRandom) -> object:
-            yield target(batch.image, batch).mean() * torch.inf
-
     with pytest.raises(MedrobustError, match=r"training diverged: loss .* at step 3"):
-        run(fresh(), SCHEDULE, tmp_path, objective=Diverging())
+        run(fresh(), SCHEDULE, tmp_path, objective=Diverging(torch.inf))
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
 
 
