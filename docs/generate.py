@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAPERS = {"fnaf": "leaderboards/recon-fnaf", "roi": "leaderboards/roi"}
+PAPERS = {"fnaf": ("leaderboards/recon-fnaf",), "roi": ("leaderboards/roi", "leaderboards/roi-grid")}
 BLOCK = re.compile(r"(<!-- tables: begin -->\n).*?(<!-- tables: end -->)", re.DOTALL)
 
 
@@ -54,16 +54,18 @@ def tables(folders: list[Path]) -> str:
 
 
 def papers() -> list[Path]:
-    """Each paper's tables beside those of the committed leaderboard of its track."""
+    """Each paper's tables beside those of the committed leaderboards of its track."""
     from medrobust.leaderboard.build import text
+    from medrobust.leaderboard.evidence import joined
     from medrobust.leaderboard.page import paper_page
     from medrobust.leaderboard.sources import load
 
     written = []
-    for paper, folder in PAPERS.items():
-        if (Path(folder) / "cells.json").is_file():
+    for paper, folders in PAPERS.items():
+        found = [load(Path(folder)) for folder in folders if (Path(folder) / "cells.json").is_file()]
+        if found:
             written.append(Path(f"docs/paper-{paper}.md"))
-            written[-1].write_text(text(paper_page(paper, load(Path(folder))), "md"), encoding="utf-8")
+            written[-1].write_text(text(paper_page(paper, joined(found)), "md"), encoding="utf-8")
     return written
 
 

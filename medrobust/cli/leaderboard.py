@@ -15,7 +15,7 @@ HEADLINES = ("attack-rate", "clean", "defense", "localisation", "flips")
 
 
 def command(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories, or committed folders with cells.json.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run directories, or committed folders with cells.json.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the files; without it the first run's leaderboard/, or the committed folder.")] = None,
     form: Annotated[str, typer.Option("--format", help="Print md, csv, tex, json or html instead of writing files.")] = "",
     commit: Annotated[Path | None, typer.Option(help="First write RUN's rows and cells, small and sorted, into this folder; draw from it.")] = None,

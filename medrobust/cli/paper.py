@@ -13,18 +13,19 @@ from medrobust.errors import SpecError
 
 
 def command(
-    table: Annotated[str, typer.Argument(help="The paper: fnaf.")],
-    run: Annotated[Path, typer.Argument(help="A run directory, or a committed folder with cells.json.")],
+    table: Annotated[str, typer.Argument(help="The paper: fnaf or roi.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run directories, or committed folders with cells.json.", metavar="RUN")],
     form: Annotated[str, typer.Option("--format", help="Print md, csv, tex or json instead of tables.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
-    """Print what the paper reports beside what RUN measured, with the data that each was measured on."""
+    """Print what the paper reports beside what the runs measured, with the data that each was measured on."""
     from medrobust.leaderboard.build import text
+    from medrobust.leaderboard.evidence import joined
     from medrobust.leaderboard.page import paper_page
     from medrobust.leaderboard.render.terminal import print_table
     from medrobust.leaderboard.sources import load
 
-    page = paper_page(table, load(run))
+    page = paper_page(table, joined([load(run) for run in runs]))
     if form == "html":
         msg = "format: no 'html' for a paper; the page that `medrobust leaderboard` writes holds these tables"
         raise SpecError(msg)
