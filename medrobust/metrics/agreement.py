@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from medrobust.imaging.relevance import region_scores, spearman
-from medrobust.metrics.localisation import at_least_one
+from medrobust.metrics.localisation import DiceGrouping, at_least_one
 from medrobust.metrics.maps import column, explained_of, regions_of
 from medrobust.types import Again, Explained, Outcome
 
@@ -52,6 +53,7 @@ class Randomisation:
     """Rank correlation of a map with that of the same target with shuffled weights, in [-1, 1]; near 1 the explainer ignores what was learned.
 
     Regions, voxels and constant maps are compared as for seed agreement. A trained explainer is trained against the shuffled target, or not measured.
+    Beside it, as `dice`, the best grouping of the shuffled target's map where the data say where the tumour is: what a map of nothing learned scores.
 
     Source: Adebayo et al. 2018, arXiv:1810.03292, section 3, all layers at once.
 
@@ -66,11 +68,15 @@ class Randomisation:
     per: ClassVar[str] = "case"
     retrain: bool = False
 
-    def __call__(self, outcome: Outcome) -> Tensor:
-        """(n,)."""
+    def __call__(self, outcome: Outcome) -> Mapping[str, Tensor]:
+        """Label to (n,)."""
         if outcome.trained and not self.retrain:
-            return torch.full((len(outcome.batch),), torch.nan)
-        return agreement(explained_of(outcome), again_of(outcome)(randomised=True))
+            return {"": torch.full((len(outcome.batch),), torch.nan)}
+        own, shuffled = explained_of(outcome), again_of(outcome)(randomised=True)
+        found = {"": agreement(own, shuffled)}
+        if "tumour" in outcome.batch.context:
+            found["dice"] = DiceGrouping()(replace(outcome, explained=shuffled))
+        return found
 
 
 def agreement(one: Explained, other: Explained) -> Tensor:

@@ -68,7 +68,7 @@ def values(attack: str, level: float, grade: str, order: int, rng: np.random.Gen
         return {("flip", direction): float(grade == "HGG"), ("probability-change", ""): 0.4, ("image-l1", ""): 0.01}
     best = level + (0.1 if grade == "HGG" else -0.1) + 0.05 * order + noise
     found = {("dice-grouping", ""): best, ("deletion", ""): 0.5 - best / 2, ("insertion", ""): best, ("pointing", ""): 1.0, ("missed", ""): 0.0}
-    found |= {("seed-agreement", ""): 0.8, ("randomisation", ""): 1.0 if attack.startswith("free") else 0.1}
+    found |= {("seed-agreement", ""): 0.8, ("randomisation", ""): 1.0 if attack.startswith("free") else 0.1, ("randomisation", "dice"): 0.3}
     if attack != "grad-cam":
         found |= {("dice-ceiling", ""): 0.9, ("dice-relative", ""): best / 0.9}
         found |= {("dice-rank", str(rank)): best / rank for rank in (1, 2, 3)} | {("dice-cumulative", str(rank)): best / 2 for rank in range(1, 6)}
@@ -121,8 +121,9 @@ def test_grades_are_told_apart_by_the_truth_of_the_clean_cell(whole: Evidence) -
 
 def test_a_map_that_ignores_the_weights_is_flagged_and_no_other(whole: Evidence) -> None:
     (table,) = faithfulness(section(whole))
-    flagged = {line.labels[-1] for line in table.lines if line.entries[-1].validity.level == "warn"}
+    flagged = {line.labels[-1] for line in table.lines if line.entries[-2].validity.level == "warn"}
     assert flagged == {"free: random"}
+    assert {line.entries[-1].estimate for line in table.lines} == {pytest.approx(0.3)}
 
 
 def test_the_classifiers_area_is_scikit_learns(whole: Evidence) -> None:
