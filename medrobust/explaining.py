@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -38,8 +39,9 @@ class Explaining:
         return self._explain(explainer, guarded, batch, streams(self.cell.seed, batch.cases))
 
     def again(self, batch: Batch) -> Again:
-        """Explains the same batch anew; the passes it takes are not counted as the explainer's."""
+        """Explains the same batch anew, once for each way; the passes it takes are not counted as the explainer's."""
 
+        @functools.cache
         def explain(*, seed: int = 0, randomised: bool = False) -> Explained:
             explainer, guarded = self._ready(seed, randomised)
             own = streams(self.cell.seed, batch.cases) if seed == 0 else streams(derive(self.cell.seed, "again", seed), batch.cases)

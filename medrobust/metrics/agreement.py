@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -53,7 +52,6 @@ class Randomisation:
     """Rank correlation of a map with that of the same target with shuffled weights, in [-1, 1]; near 1 the explainer ignores what was learned.
 
     Regions, voxels and constant maps are compared as for seed agreement. A trained explainer is trained against the shuffled target, or not measured.
-    Beside it, as `dice`, the best grouping of the shuffled target's map where the data say where the tumour is: what a map of nothing learned scores.
 
     Source: Adebayo et al. 2018, arXiv:1810.03292, section 3, all layers at once.
 
@@ -68,15 +66,37 @@ class Randomisation:
     per: ClassVar[str] = "case"
     retrain: bool = False
 
-    def __call__(self, outcome: Outcome) -> Mapping[str, Tensor]:
-        """Label to (n,)."""
+    def __call__(self, outcome: Outcome) -> Tensor:
+        """(n,)."""
         if outcome.trained and not self.retrain:
-            return {"": torch.full((len(outcome.batch),), torch.nan)}
-        own, shuffled = explained_of(outcome), again_of(outcome)(randomised=True)
-        found = {"": agreement(own, shuffled)}
-        if "tumour" in outcome.batch.context:
-            found["dice"] = DiceGrouping()(replace(outcome, explained=shuffled))
-        return found
+            return torch.full((len(outcome.batch),), torch.nan)
+        return agreement(explained_of(outcome), again_of(outcome)(randomised=True))
+
+
+@dataclass(frozen=True)
+class RandomisedDice:
+    """Best grouping, in [0, 1], of the map of the same target with shuffled weights: what a map of nothing learned scores; neither way is better.
+
+    A trained explainer is trained against the shuffled target, or not measured. NaN where there is no tumour.
+
+    Source: this project, after Adebayo et al. 2018, arXiv:1810.03292, section 3.
+
+    retrain: measure trained explainers too, one training.
+    """
+
+    task: ClassVar[str] = "classification"
+    name: ClassVar[str] = "randomised-dice"
+    unit: ClassVar[str] = ""
+    higher_is_better: ClassVar[bool | None] = None
+    worst: ClassVar[float] = 0.0
+    per: ClassVar[str] = "case"
+    retrain: bool = False
+
+    def __call__(self, outcome: Outcome) -> Tensor:
+        """(n,)."""
+        if outcome.trained and not self.retrain:
+            return torch.full((len(outcome.batch),), torch.nan)
+        return DiceGrouping()(replace(outcome, explained=again_of(outcome)(randomised=True)))
 
 
 def agreement(one: Explained, other: Explained) -> Tensor:

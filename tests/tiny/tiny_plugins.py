@@ -309,6 +309,7 @@ class Agreement:
         assert outcome.again is not None
         own = outcome.explained.relevance
         others = {"same": outcome.again(), "seed": outcome.again(seed=1), "shuffled": outcome.again(randomised=True)}
+        assert outcome.again(seed=1) is others["seed"], "metrics share what is explained again"
         moved = {name: (other.relevance - own).abs().flatten(1).mean(1) for name, other in others.items()}
         answer = outcome.target(outcome.batch.image, outcome.batch)
         return {**moved, "map": own.flatten(1).mean(1), "answer": (answer - outcome.prediction).abs().flatten(1).amax(1)}

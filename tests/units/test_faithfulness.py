@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from medrobust.guard import BLACK_BOX, Guarded
-from medrobust.metrics.agreement import Randomisation, SeedAgreement
+from medrobust.metrics.agreement import Randomisation, RandomisedDice, SeedAgreement
 from medrobust.metrics.faithfulness import Deletion, Insertion
 from medrobust.metrics.localisation import DiceGrouping
 from medrobust.types import Attacked, Batch, Case, Explained, Outcome
@@ -153,7 +153,7 @@ def test_agreement_is_the_mean_rank_correlation_over_seeds() -> None:
 
     assert SeedAgreement()(found).tolist() == pytest.approx([correlation(one, row) for row in (0, 1)])
     assert SeedAgreement(2)(found).tolist() == pytest.approx([(correlation(one, row) + correlation(two, row)) / 2 for row in (0, 1)])
-    assert Randomisation()(found)[""].tolist() == pytest.approx([correlation(shuffled, row) for row in (0, 1)])
+    assert Randomisation()(found).tolist() == pytest.approx([correlation(shuffled, row) for row in (0, 1)])
 
 
 def test_the_map_of_shuffled_weights_is_scored_against_the_tumour_too() -> None:
@@ -161,29 +161,29 @@ def test_the_map_of_shuffled_weights_is_scored_against_the_tumour_too() -> None:
     tumour[..., :2] = True
     own, other = tumour[:, 0].float(), torch.rand(1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     found = with_again(own, {(0, True): other}, None, None)
-    assert Randomisation()(found).keys() == {""}
     found = replace(found, batch=found.batch.with_context(tumour=tumour))
-    scored = Randomisation()(found)
-    assert scored["dice"].tolist() == DiceGrouping()(replace(found, explained=Explained(other, None))).tolist()
-    assert scored["dice"].item() < 0.9 < DiceGrouping()(found).item()
+    scored = RandomisedDice()(found)
+    assert scored.tolist() == DiceGrouping()(replace(found, explained=Explained(other, None))).tolist()
+    assert scored.item() < 0.9 < DiceGrouping()(found).item()
 
 
 def test_a_trained_explainer_is_trained_anew_only_where_that_is_asked_for() -> None:
     own, other = torch.rand(2, 1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     found = replace(with_again(own, {(1, False): other, (0, True): other}, None, None), trained=True)
     assert SeedAgreement()(found).isnan().all()
-    assert Randomisation()(found)[""].isnan().all()
+    assert Randomisation()(found).isnan().all()
+    assert RandomisedDice()(found).isnan().all()
     assert SeedAgreement(retrain=True)(found).isfinite().all()
-    assert Randomisation(retrain=True)(found)[""].isfinite().all()
+    assert Randomisation(retrain=True)(found).isfinite().all()
 
 
 def test_regions_count_alike_whatever_their_size_where_both_maps_have_them() -> None:
     regions = torch.zeros(1, 1, 1, 12, dtype=torch.int64)
     regions[..., 9:] = torch.tensor([1, 2, 3])
     own, other = (torch.tensor(scores)[regions] for scores in ([0.0, 1.0, 2.0, 3.0], [0.0, 3.0, 1.0, 2.0]))
-    by_region = Randomisation()(with_again(own, {(0, True): other}, regions, regions))[""]
+    by_region = Randomisation()(with_again(own, {(0, True): other}, regions, regions))
     assert by_region.tolist() == pytest.approx([spearmanr([0, 1, 2, 3], [0, 3, 1, 2]).statistic])
-    by_voxel = Randomisation()(with_again(own, {(0, True): other}, regions, regions.flip(3)))[""]
+    by_voxel = Randomisation()(with_again(own, {(0, True): other}, regions, regions.flip(3)))
     assert by_voxel.tolist() == pytest.approx([spearmanr(own.flatten().numpy(), other.flatten().numpy()).statistic])
     assert abs(float(by_voxel - by_region)) > 0.1
 
@@ -192,8 +192,8 @@ def test_constant_maps_agree_with_each_other_alone() -> None:
     flat, other = torch.zeros(1, 2, 2, 2), torch.rand(1, 2, 2, 2)
     regions = torch.arange(8).view(1, 2, 2, 2)
     for kept in (None, regions):
-        assert Randomisation()(with_again(flat, {(0, True): flat + 3}, kept, kept))[""].tolist() == [1]
-        assert Randomisation()(with_again(other, {(0, True): flat}, kept, kept))[""].tolist() == [0]
+        assert Randomisation()(with_again(flat, {(0, True): flat + 3}, kept, kept)).tolist() == [1]
+        assert Randomisation()(with_again(other, {(0, True): flat}, kept, kept)).tolist() == [0]
 
 
 def test_what_is_not_there_is_said_in_one_line() -> None:

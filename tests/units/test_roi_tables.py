@@ -68,7 +68,7 @@ def values(attack: str, level: float, grade: str, order: int, rng: np.random.Gen
         return {("flip", direction): float(grade == "HGG"), ("probability-change", ""): 0.4, ("image-l1", ""): 0.01}
     best = level + (0.1 if grade == "HGG" else -0.1) + 0.05 * order + noise
     found = {("dice-grouping", ""): best, ("deletion", ""): 0.5 - best / 2, ("insertion", ""): best, ("pointing", ""): 1.0, ("missed", ""): 0.0}
-    found |= {("seed-agreement", ""): 0.8, ("randomisation", ""): 1.0 if attack.startswith("free") else 0.1, ("randomisation", "dice"): 0.3}
+    found |= {("seed-agreement", ""): 0.8, ("randomisation", ""): 1.0 if attack.startswith("free") else 0.1, ("randomised-dice", ""): 0.3}
     if attack != "grad-cam":
         found |= {("dice-ceiling", ""): 0.9, ("dice-relative", ""): best / 0.9}
         found |= {("dice-rank", str(rank)): best / rank for rank in (1, 2, 3)} | {("dice-cumulative", str(rank)): best / 2 for rank in range(1, 6)}

@@ -23,7 +23,7 @@ def faithfulness(section: Section) -> list[Table]:
     """One line an explainer; one whose map is the same on shuffled weights is flagged."""
     pointing = Quantity("pointing", estimator=clustered_rate)
     quantities = [Quantity("deletion"), Quantity("insertion"), pointing, Quantity("seed-agreement")]
-    quantities += [Quantity("randomisation"), Quantity("randomisation", "dice")]
+    quantities += [Quantity("randomisation"), Quantity("randomised-dice")]
     labelled = [(labels, [*row[:-2], _sane(row[-2]), row[-1]]) for labels, row in by_explainer(section, quantities)]
     found = lines(labelled, COLUMNS, 2)
     if not any_number(found):
