@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from medrobust.errors import MedrobustError
 from medrobust.randomness import CaseRandom, derive
@@ -21,6 +21,9 @@ from medrobust.training.schedule import Schedule as Schedule
 from medrobust.training.tasks import training_of
 from medrobust.training.watch import Watch
 from medrobust.types import Batch, Data, Target
+
+UNSAID = {"start_share": "0.0"}
+"""What a checkpoint that does not say it has."""
 
 Report = Callable[[int, float], None]
 """Called after every step with the steps done and the sum of the step's losses."""
@@ -59,6 +62,7 @@ def train(
 
     folder: checkpoints go there every 200 steps and at an interruption; training continues from the last one. None keeps nothing.
     watch: looks at the network now and then; where it chooses, the network ends with the weights of the best look.
+    What it ends with is averaged with what it began with where the schedule says so; looks are at weights that are not.
     A checkpoint of other data, another objective or schedule is refused.
     A loss that is not finite stops the training with one line; the last checkpoint stands.
     """
@@ -67,7 +71,8 @@ def train(
     optimiser = torch.optim.AdamW(network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
     about = repr(objective) if is_dataclass(objective) else type(objective).__name__
     terms = {"data": data.digest, "objective": about, **{name: str(value) for name, value in vars(schedule).items()}}
-    first = _restore(folder, network, optimiser, terms) if folder else 0
+    start = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()} if schedule.start_share else {}
+    first = _restore(folder, network, optimiser, terms, start) if folder else 0
     if watch:
         watch.resume(network, first)
     done = first
@@ -85,17 +90,23 @@ def train(
             looked = watch is not None and watch.look(network, done)
             report(done, total)
             if folder and (done % 200 == 0 or looked):
-                _save(folder, network, optimiser, done, terms)
+                _save(folder, network, optimiser, done, terms, start)
     except KeyboardInterrupt:
         if folder:
-            _save(folder, network, optimiser, done, terms)
+            _save(folder, network, optimiser, done, terms, start)
         raise
     finally:
         network.eval()
     if folder and done > first:
-        _save(folder, network, optimiser, done, terms)
+        _save(folder, network, optimiser, done, terms, start)
     if watch:
         watch.fill_best(network)
+    network.load_state_dict({name: averaged(tensor, start.get(name, tensor), schedule.start_share) for name, tensor in network.state_dict().items()})
+
+
+def averaged(trained: Tensor, start: Tensor, share: float) -> Tensor:
+    """A weight tensor with `share` of what the training began with; counters stay as trained."""
+    return torch.lerp(trained, start.to(trained.device), share) if trained.is_floating_point() else trained
 
 
 def _step(
@@ -113,9 +124,12 @@ def _step(
     return total
 
 
-def _save(folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer, step: int, terms: Mapping[str, str]) -> None:
-    """Weights, Adam's moments and what was trained on in one safetensors file, replaced as a whole."""
+def _save(
+    folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer, step: int, terms: Mapping[str, str], start: Mapping[str, Tensor]
+) -> None:
+    """Weights, those of the start where they are averaged in, Adam's moments and what was trained on in one safetensors file, replaced as a whole."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors |= {f"start.{name}": tensor for name, tensor in start.items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
     folder.mkdir(parents=True, exist_ok=True)
@@ -125,19 +139,24 @@ def _save(folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer, st
     (folder / "progress.json").write_text(json.dumps({"step": step}), encoding="utf-8")
 
 
-def _restore(folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer, terms: Mapping[str, str]) -> int:
-    """Load the checkpoint where there is one; the number of steps it has seen. Raises MedrobustError where it is of another training."""
+def _restore(folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer, terms: Mapping[str, str], start: dict[str, Tensor]) -> int:
+    """Load the checkpoint where there is one, and into `start` what it began with; the number of steps it has seen.
+
+    Raises MedrobustError where it is of another training.
+    """
     path = folder / "checkpoint.safetensors"
     if not path.exists():
         return 0
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
     for name, expected in terms.items():
-        if metadata.get(name, expected) != expected:
-            msg = f"{path}: {name}: found {metadata[name]}, expected {expected}; it is of another training: remove it or give another --checkpoints"
+        found = metadata.get(name, UNSAID.get(name, expected))
+        if found != expected:
+            msg = f"{path}: {name}: found {found}, expected {expected}; it is of another training: remove it or give another --checkpoints"
             raise MedrobustError(msg)
     tensors = load_file(path)
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in tensors.items() if name.startswith("network.")})
+    start |= {name.removeprefix("start."): tensor for name, tensor in tensors.items() if name.startswith("start.")}
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("adam."):

@@ -28,6 +28,8 @@ from medrobust.types import Target
 
 LINES = 20
 """How many lines a training prints where the screen is no terminal."""
+LATER = ("weight_decay", "start_share")
+"""Fields of a schedule that are not said where they are 0: cards were written before there were such."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Maker:
         chosen_look: what `train` returned.
         """
         chosen, data, training = self.recipe, self.recipe.build_data(), self._training()
-        schedule = {name: value for name, value in vars(self.schedule).items() if name not in training.idle and (value or name != "weight_decay")}
+        schedule = {name: value for name, value in vars(self.schedule).items() if name not in training.idle and (value or name not in LATER)}
         about: dict[str, Any] = {
             "data": chosen.data.name,
             "data_digest": data.digest,

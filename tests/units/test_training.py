@@ -22,7 +22,7 @@ from medrobust.targets import zoo
 from medrobust.targets.reconstruction import ReconstructionTarget
 from medrobust.targets.unet import UNet
 from medrobust.training.loop import Schedule, batches, train
-from medrobust.training.make import Maker
+from medrobust.training.make import LATER, Maker
 from medrobust.training.objectives import Supervised, ssim
 from medrobust.training.recipe import Recipe, names, recipe
 from medrobust.training.tasks import training_of
@@ -66,8 +66,39 @@ def test_an_interrupted_training_ends_with_the_weights_of_an_undisturbed_one(tmp
     assert all(torch.equal(resumed[name], undisturbed[name]) for name in undisturbed)
 
 
-@pytest.mark.parametrize(("changed", "found"), [({"steps": 7}, "steps: found 6, expected 7"), ({"seed": 1}, "seed: found 0, expected 1")])
-def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, changed: dict[str, int], found: str) -> None:
+def test_the_start_is_averaged_in_as_far_as_the_schedule_says(tmp_path: Path) -> None:
+    begun, ended = dict(fresh().network.state_dict()), run(fresh(), SCHEDULE, None)
+    averaging = replace(SCHEDULE, start_share=0.25)
+    averaged = run(fresh(), averaging, None)
+    assert not torch.allclose(averaged["head.0.weight"], ended["head.0.weight"])
+    assert all(torch.allclose(averaged[name], 0.25 * begun[name] + 0.75 * ended[name], atol=1e-6) for name in ended)
+    with pytest.raises(KeyboardInterrupt):
+        run(fresh(), averaging, tmp_path, stop=3)
+    other = fresh()
+    with torch.no_grad():
+        for parameter in other.network.parameters():
+            parameter.zero_()
+    resumed = run(other, averaging, tmp_path)
+    assert all(torch.equal(resumed[name], averaged[name]) for name in averaged), "the checkpoint knows what it began with"
+    again = run(fresh(), averaging, tmp_path)
+    assert all(torch.equal(again[name], averaged[name]) for name in averaged), "a training that is over is averaged once"
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
+def test_a_share_of_the_start_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match="start_share: found"):
+        Schedule(start_share=share)
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({"steps": 7}, "steps: found 6, expected 7"),
+        ({"seed": 1}, "seed: found 0, expected 1"),
+        ({"start_share": 0.5}, r"start_share: found 0\.0, expected 0\.5"),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, changed: dict[str, float], found: str) -> None:
     schedule = replace(SCHEDULE, steps=6)
     with pytest.raises(KeyboardInterrupt):
         run(fresh(), schedule, tmp_path, stop=2)
@@ -231,7 +262,7 @@ def test_every_shipped_card_of_a_reconstructor_says_the_schedule_that_its_recipe
         said = zoo.card(name).training["schedule"]
         idle = training_of(zoo.card(name).task).idle
         assert said == json.loads(json.dumps({key: value for key, value in vars(recipe(name).build_schedule()).items() if key in said}))
-        assert set(said) | set(idle) >= set(vars(Schedule())) - {"weight_decay"}
+        assert set(said) | set(idle) >= set(vars(Schedule())) - set(LATER)
 
 
 def test_the_batches_of_a_reconstructor_s_training_are_those_it_always_had() -> None:
