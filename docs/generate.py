@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parents[1]
 PAPERS = {"fnaf": ("leaderboards/recon-fnaf",), "roi": ("leaderboards/roi", "leaderboards/roi-grid")}
 BLOCK = re.compile(r"(<!-- tables: begin -->\n).*?(<!-- tables: end -->)", re.DOTALL)
@@ -48,9 +50,17 @@ def tables(folders: list[Path]) -> str:
             if folder.name == chapter.track:
                 chief += [line, *(table_text(table) for table in chapter.tables if table.name in HEADLINES)]
             else:
-                others.append(f"- {line}")
+                others.append(f"- {title(folder.name)} {line}")
     blocks = [*chief, *(["More results:", "\n".join(others)] if others else [])]
     return "\n" + "\n\n".join(blocks or ["No result is committed yet."]) + "\n\n"
+
+
+def title(suite: str) -> str:
+    """What the shipped spec of this name calls itself, as a sentence."""
+    from importlib.resources import files
+
+    words = str(yaml.safe_load((files("medrobust_benchmarks") / f"{suite}.yaml").read_text(encoding="utf-8"))["title"])
+    return words if words.endswith("?") else f"{words}:"
 
 
 def papers() -> list[Path]:

@@ -17,6 +17,7 @@ from medrobust.errors import CellError, MedrobustError
 from medrobust.options import typed
 from medrobust.randomness import derive
 from medrobust.targets import zoo
+from medrobust.targets.precision import reduced
 from medrobust.types import Attack, Budget, Case, Data, Explainer, Metric, Target
 
 
@@ -52,9 +53,10 @@ def build(kind: str, plugin: Configured) -> Any:
 
 
 def load_target(configured: Configured, *, in_zoo: bool) -> Target:
-    """A zoo model, or an architecture with its options and weights."""
+    """A zoo model, or an architecture with its options and weights, in the precision asked for."""
     weights = Path(configured.weights) if configured.weights else None
-    return zoo.load(configured.name) if in_zoo else zoo.untrained(configured.name, dict(configured.options), weights)
+    target = zoo.load(configured.name) if in_zoo else zoo.untrained(configured.name, dict(configured.options), weights)
+    return reduced(target, configured.precision)
 
 
 def assemble(cell: Cell, device: str) -> Bench:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from medrobust.digests import digest, plain
+
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Configured:
     options: every field of the plugin, defaults included.
     weights: a weight file, for an architecture that is not in the zoo.
     neutral: options that change no number, marked `compare=False` in the plugin.
+    precision: what a target's network is run in; the target's digest says so too.
     """
 
     name: str
@@ -26,6 +29,7 @@ class Configured:
     options: Mapping[str, Any] = field(default_factory=dict)
     weights: str | None = None
     neutral: tuple[str, ...] = ()
+    precision: Precision = "float32"
 
     @property
     def identity(self) -> dict[str, Any]:

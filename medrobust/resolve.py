@@ -136,14 +136,21 @@ def _target(entry: TargetEntry, where: str, folder: Path) -> ChosenTarget:
             msg = f"{where}.options: found options of the zoo model '{entry.name}', expected none: its card fixes them"
             raise SpecError(msg)
         card = zoo.card(entry.name)
-        return ChosenTarget(Configured(entry.name, entry.shown), True, entry.label or card.target, card.defense, card.task, entry.attacks)
+        configured = Configured(entry.name, entry.shown, precision=entry.precision)
+        return ChosenTarget(configured, True, entry.label or _shown(entry, card.target), card.defense, card.task, entry.attacks)
     known = registry.available("targets")
     if entry.name not in known:
         msg = f"{where}: no '{entry.name}' among zoo models and targets; {registry.near(entry.name, [*zoo.names(), *known])}"
         raise SpecError(msg)
     configured, architecture = configure("targets", entry.name, entry.options, where, entry.shown)
     weights = None if entry.weights is None else str(folder / entry.weights)
-    return ChosenTarget(replace(configured, weights=weights), False, entry.shown, NONE, architecture.task, entry.attacks)
+    configured = replace(configured, weights=weights, precision=entry.precision)
+    return ChosenTarget(configured, False, entry.label or _shown(entry, entry.name), NONE, architecture.task, entry.attacks)
+
+
+def _shown(entry: TargetEntry, name: str) -> str:
+    """What a target is called that the spec gives no name."""
+    return name if entry.precision == "float32" else f"{name} {entry.precision}"
 
 
 def _condition(spec: Spec, label: str, entry: ConditionEntry, reader: Reader) -> Condition | None:

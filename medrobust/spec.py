@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
 
+from medrobust.cell import Precision
 from medrobust.errors import SpecError
 from medrobust.registry import available, near
 from medrobust.strict_yaml import Document, Place, dotted, parse
@@ -39,10 +40,12 @@ class Entry(Strict):
 class TargetEntry(Entry):
     """A zoo model, or an architecture with `options` and `weights` (a file, relative to the spec).
 
+    precision: float32, or bfloat16 for a network that is run in mixed precision: another target, with a name and a digest of its own.
     attacks: names in the tables of the attacks it is put through, where a slow target cannot afford them all; every one where empty.
     """
 
     weights: str | None = None
+    precision: Precision = "float32"
     attacks: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
 
@@ -143,7 +146,10 @@ def read(name: str) -> tuple[Spec, Document, str]:
     try:
         return Spec.model_validate_json(json.dumps(document.content, default=str)), document, shown
     except ValidationError as error:
-        raise SpecError(in_order([_line(mistake, document, shown) for mistake in error.errors()])) from error
+        mistakes = error.errors()
+        # A list whose only entry is bad is not also empty.
+        inside = {mistake["loc"][:depth] for mistake in mistakes for depth in range(1, len(mistake["loc"]))}
+        raise SpecError(in_order([_line(mistake, document, shown) for mistake in mistakes if mistake["loc"] not in inside])) from error
 
 
 def tracks() -> set[str]:

@@ -51,6 +51,12 @@ def test_a_value_of_the_wrong_type_is_not_converted(write_spec: Write) -> None:
     ]
 
 
+def test_a_list_whose_only_entry_is_bad_is_not_called_empty_too(write_spec: Write) -> None:
+    targets = "  - zero-filled\n  - {name: unet, options: {channels: 4, pools: 2}}\n"
+    found = mistakes(write_spec((targets, "  - {name: unet, precision: int8}\n")))
+    assert found == [":7: targets[0].precision: found \"int8\", expected 'float32' or 'bfloat16'"]
+
+
 def test_text_that_is_not_yaml_names_the_line() -> None:
     with pytest.raises(SpecError, match=r"^x\.yaml:2: .*; expected YAML$"):
         parse("a: [1\nb: 2", "x.yaml")
@@ -133,7 +139,7 @@ def test_a_plugin_that_cannot_be_imported_names_its_distribution(write_spec: Wri
         ("  - zero-filled", "  - unet", ":6: targets: found 'unet' 2 times, expected distinct names; `as` gives another"),
         (BUDGET, "title: x", ":9: attacks: found attacks without a budget, expected `budget: {name: ...}`"),
         ("data: {keep: 0.5}", "attack: {drws: 3}", ":5: conditions.half.attack.drws: no attack of this spec has such a field; did you mean draws?"),
-        ("options: {channels: 4, pools: 2}}", "option: {}}", ":8: targets[1].option: unknown field; did you mean options?"),
+        ("options: {channels: 4, pools: 2}}", "option: {}}", ":8: targets[1].option: unknown field; did you mean options or precision?"),
     ],
 )
 def test_what_no_single_entry_shows_is_found(write_spec: Write, old: str, new: str, expected: str) -> None:

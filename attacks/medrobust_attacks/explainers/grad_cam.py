@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from medrobust.guard import frozen, micro_batch
 from medrobust.randomness import CaseRandom
+from medrobust.targets.precision import parts
 from medrobust.types import Batch, Explained, Target
 from medrobust_attacks.explainers.asking import network_of, opened
 from medrobust_attacks.explainers.enlarging import enlarged
@@ -51,8 +52,8 @@ def relevance(network: nn.Module, layer: str, images: Tensor) -> tuple[Tensor, f
         logits: Tensor = network(images)
         features = passed.features(layer)
         (slope,) = torch.autograd.grad(score(logits).sum(), features)
-    weights = slope.flatten(2).mean(2)
-    maps = torch.einsum("nc,nc...->n...", weights, features.detach()).relu()
+    weights = slope.float().flatten(2).mean(2)
+    maps = torch.einsum("nc,nc...->n...", weights, features.detach().float()).relu()
     return enlarged(maps, images.shape[2:]), passed.share
 
 
@@ -91,9 +92,9 @@ class Passed:
 @contextmanager
 def split_at(network: nn.Module, layer: str) -> Iterator[Passed]:
     """Inside the block the layer's output begins a graph of its own, and the pass is measured; every hook is gone afterwards."""
-    passed, names = Passed(), dict(network.named_modules())
+    passed, names = Passed(), parts(network)
     if layer not in names or not layer:
-        msg = f"layer: found '{layer}', expected one of {', '.join(name for name, _ in network.named_children())} or a module inside them"
+        msg = f"layer: found '{layer}', expected one of {', '.join(name for name in names if name and '.' not in name)} or a module inside them"
         raise ValueError(msg)
 
     def begin(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:  # noqa: ARG001 - a hook's signature
@@ -109,7 +110,8 @@ def split_at(network: nn.Module, layer: str) -> Iterator[Passed]:
 
     with ExitStack() as stack:
         for module in names.values():
-            if isinstance(getattr(module, "weight", None), Tensor) and module.weight.ndim > 1:
+            weight = getattr(module, "weight", None)
+            if isinstance(weight, Tensor) and weight.ndim > 1:
                 stack.callback(module.register_forward_hook(measure).remove)
         stack.callback(names[layer].register_forward_hook(begin).remove)
         yield passed
