@@ -20,8 +20,8 @@ class LocalPerturbationAttack(OptimalLocal):
 
     Source: Rajapaksa & Khalvati 2022, doi:10.3389/fradi.2022.1061402, section 3.4, which perturbs superpixels one by one.
 
-    sequence, segments, compactness, iterations, half, training, weights, chunk: as of the explainer `relevance-optimal-local`; of equal settings, both
-        share one training.
+    sequence, segments, compactness, iterations, half, training, weights, chunk: as of the explainer `relevance-optimal-local`; equal ones share
+        one training.
     """
 
     def __call__(self, target: Target, batch: Batch, budget: MaskBudget, rng: CaseRandom) -> Attacked:  # type: ignore[override]  # noqa: ARG002
