@@ -13,6 +13,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 PAPERS = {"fnaf": ("leaderboards/recon-fnaf",), "roi": ("leaderboards/roi", "leaderboards/roi-grid")}
+PLACED = re.compile(r"(<!-- tables of (\S+): begin -->\n).*?(<!-- tables of \2: end -->)", re.DOTALL)
 BLOCK = re.compile(r"(<!-- tables: begin -->\n).*?(<!-- tables: end -->)", re.DOTALL)
 
 
@@ -26,7 +27,7 @@ def main() -> None:
     readme.write_text(BLOCK.sub(lambda found: found[1] + tables(folders) + found[2], readme.read_text(encoding="utf-8")), encoding="utf-8")
     reference = Path("docs/cli.md")
     reference.write_text(cli(), encoding="utf-8")
-    for path in (*written, readme, reference, *papers()):
+    for path in (*written, readme, reference, *papers(), *placed()):
         print(path)
 
 
@@ -53,6 +54,25 @@ def tables(folders: list[Path]) -> str:
                 others.append(f"- {title(folder.name)} {line}")
     blocks = [*chief, *(["More results:", "\n".join(others)] if others else [])]
     return "\n" + "\n\n".join(blocks or ["No result is committed yet."]) + "\n\n"
+
+
+def placed() -> list[Path]:
+    """Pages under docs/ that ask for the chief tables of a leaderboard between two comments that name its folder."""
+    from medrobust.cli.leaderboard import HEADLINES
+    from medrobust.leaderboard.build import assemble
+    from medrobust.leaderboard.render.markdown import table_text
+
+    def chief(folder: str) -> str:
+        found = [table for chapter in assemble([Path(folder)]).chapters for table in chapter.tables if table.name in HEADLINES]
+        return "\n" + "\n\n".join(table_text(table).replace("### ", "#### ", 1) for table in found) + "\n\n"
+
+    written = []
+    for path in sorted(Path("docs").glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        if PLACED.search(text):
+            path.write_text(PLACED.sub(lambda found: found[1] + chief(found[2]) + found[3], text), encoding="utf-8")
+            written.append(path)
+    return written
 
 
 def title(suite: str) -> str:

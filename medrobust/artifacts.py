@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -19,7 +18,8 @@ from torch import Tensor
 
 from medrobust.digests import digest
 from medrobust.errors import StoreError
-from medrobust.files import replacing, store_errors
+from medrobust.files import store_errors
+from medrobust.hdf5 import in_memory, write
 from medrobust.types import Attacked, Batch, Case, Explained
 
 NAME = "attacked.h5"
@@ -77,20 +77,6 @@ def _save(folder: Path, batch: Batch, arrays: Sequence[dict[str, np.ndarray]]) -
         for index, case in enumerate(batch.cases):
             _write_case(file.create_group(key(case)), case, batch.image[index].cpu(), arrays[index])
         write(folder / "artifacts" / "parts" / f"{digest([case.case for case in batch.cases])}.h5", file)
-
-
-@contextmanager
-def in_memory() -> Iterator[h5py.File]:
-    """A new HDF5 file that never touches the disk: the library crashes the process where the disk is full."""
-    with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
-        yield file
-
-
-def write(path: Path, file: h5py.File) -> None:
-    """The file's image on disk, whole or not at all."""
-    file.flush()
-    with replacing(path) as temporary:
-        temporary.write_bytes(file.id.get_file_image())
 
 
 def key(case: Case) -> str:

@@ -149,9 +149,15 @@ def _leaks(folder: Path, patients: Mapping[Path, str]) -> list[tuple[str, str]]:
 
 
 def _copy(folder: Path, out: Path) -> Path:
+    """Every file of the folder, each whole or not at all. Raises StoreError in one line."""
     import shutil
 
-    return Path(shutil.copytree(folder, out, dirs_exist_ok=True))
+    from medrobust.files import replacing
+
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with replacing(out / path.relative_to(folder)) as temporary:
+            shutil.copyfile(path, temporary)
+    return out
 
 
 def _options(pairs: list[str]) -> dict[str, Any]:

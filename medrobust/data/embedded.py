@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from medrobust.data.cache import content_digests, user_cache
-from medrobust.errors import DataError
+from medrobust.errors import DataError, StoreError
 
 SPLITS = ("train", "val", "test")
 
@@ -72,9 +72,11 @@ def _make(folder: Path, split: str, write: Callable[[Path], Iterable[Path]]) -> 
         digests = {path.relative_to(partial / split).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
         (partial / f"{split}.json").write_text(json.dumps(digests, indent=1), encoding="utf-8")
         partial.replace(folder)
-    except OSError as error:
+    except (OSError, StoreError) as error:
         if not (folder / f"{split}.json").exists():
-            msg = f"{folder}: cannot write the embedded data: {error.strerror}"
+            cause = error.__cause__ if isinstance(error, StoreError) else error
+            reason = getattr(cause, "strerror", None) or error
+            msg = f"{folder}: cannot write the embedded data: {reason}; set MEDROBUST_CACHE to a folder with free space"
             raise DataError(msg) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from medrobust.data.ismrmrd import Header, from_xml, to_xml
 from medrobust.errors import DataError
+from medrobust.hdf5 import in_memory, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,21 +84,16 @@ def write_volume(
         slice_mm=slice_mm,
         field_tesla=field_tesla,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with h5py.File(partial, "w") as file:
-            file.create_dataset("ismrmrd_header", data=to_xml(header).decode(), dtype=h5py.string_dtype())
-            file.create_dataset("kspace", data=kspace)
-            for name in ("reconstruction_esc", "reconstruction_rss") if kspace.ndim == 3 else ("reconstruction_rss",):
-                file.create_dataset(name, data=image)
-            file.attrs["acquisition"] = acquisition
-            file.attrs["max"] = float(image.max())
-            file.attrs["norm"] = float(np.linalg.norm(image.astype(np.float64)))
-            file.attrs["patient_id"] = patient_id
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with in_memory() as file:
+        file.create_dataset("ismrmrd_header", data=to_xml(header).decode(), dtype=h5py.string_dtype())
+        file.create_dataset("kspace", data=kspace)
+        for name in ("reconstruction_esc", "reconstruction_rss") if kspace.ndim == 3 else ("reconstruction_rss",):
+            file.create_dataset(name, data=image)
+        file.attrs["acquisition"] = acquisition
+        file.attrs["max"] = float(image.max())
+        file.attrs["norm"] = float(np.linalg.norm(image.astype(np.float64)))
+        file.attrs["patient_id"] = patient_id
+        write(path, file)
     return path
 
 

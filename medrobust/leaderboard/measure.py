@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from medrobust.leaderboard.section import Model, Section
-from medrobust.leaderboard.tables import UNMEASURED, Entry, Validity, with_best
+from medrobust.leaderboard.tables import UNMEASURED, Entry, Validity, with_best, worst
 from medrobust.stats import Interval, Sample, clustered_rate, mean, paired_difference
 from medrobust.stats.bootstrap import Floats
+
+Contrast = Callable[[Sample, Sample], Interval]
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,14 @@ def entry(interval: Interval, owed: int, validity: Validity) -> Entry:
         validity = Validity(level, (*validity.reasons, reason))
     low, high = finite(interval.low), finite(interval.high)
     return Entry(finite(interval.estimate), low, high, interval.patients, interval.cases, max(owed, interval.cases), validity=validity)
+
+
+def contrast(first: Measured, second: Measured, by: Contrast) -> Entry:
+    """A paired contrast of two entries; missing where either is."""
+    if first.sample is None or second.sample is None:
+        return first.entry if first.sample is None else second.entry
+    found = by(first.sample, second.sample)
+    return entry(found, found.cases, worst([first.entry.validity, second.entry.validity]))
 
 
 def finite(value: float) -> float | None:

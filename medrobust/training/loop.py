@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from medrobust.errors import MedrobustError
+from medrobust.files import replacing, write_json
 from medrobust.randomness import CaseRandom, derive
 from medrobust.training.objectives import Objective
 from medrobust.training.schedule import Schedule as Schedule
@@ -22,6 +23,7 @@ from medrobust.training.tasks import training_of
 from medrobust.training.watch import Watch
 from medrobust.types import Batch, Data, Target
 
+PROGRESS = "progress.json"
 UNSAID = {"start_share": "0.0"}
 """What a checkpoint that does not say it has."""
 
@@ -72,7 +74,7 @@ def train(
     about = repr(objective) if is_dataclass(objective) else type(objective).__name__
     terms = {"data": data.digest, "objective": about, **{name: str(value) for name, value in vars(schedule).items()}}
     start = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()} if schedule.start_share else {}
-    first = _restore(folder, network, optimiser, terms, start) if folder else 0
+    first = _begin(folder, network, optimiser, terms, start) if folder else 0
     if watch:
         watch.resume(network, first)
     done = first
@@ -132,11 +134,18 @@ def _save(
     tensors |= {f"start.{name}": tensor for name, tensor in start.items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".checkpoint.{os.getpid()}.tmp"
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, {**terms, "step": json.dumps(step)})
-    partial.replace(folder / "checkpoint.safetensors")
-    (folder / "progress.json").write_text(json.dumps({"step": step}), encoding="utf-8")
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    whole = safetensors.torch.save(kept, {**terms, "step": json.dumps(step)})
+    with replacing(folder / "checkpoint.safetensors") as temporary:
+        temporary.write_bytes(whole)
+    write_json(folder / PROGRESS, {"step": step})
+
+
+def _begin(folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer, terms: Mapping[str, str], start: dict[str, Tensor]) -> int:
+    """As `_restore`; a folder that cannot be written to is found out before the first step."""
+    first = _restore(folder, network, optimiser, terms, start)
+    write_json(folder / PROGRESS, {"step": first})
+    return first
 
 
 def _restore(folder: Path, network: nn.Module, optimiser: torch.optim.Optimizer, terms: Mapping[str, str], start: dict[str, Tensor]) -> int:

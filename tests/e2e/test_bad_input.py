@@ -327,6 +327,42 @@ def test_a_full_disk_is_one_line_a_cell_keeps_the_finished_ones_and_resumes(spec
     assert attempts(out) == {1, 2}
 
 
+SHORT = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); from medrobust.cli import main; main()"
+"""The command on a disk where no file may grow beyond so many bytes."""
+
+
+def said_on_a_short_disk(arguments: list[str], size: int, **environment: str) -> str:
+    """The one line of an error."""
+    whole = [sys.executable, "-c", SHORT.format(size), *arguments]
+    done = subprocess.run(whole, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+    assert done.returncode == 1, (done.returncode, done.stdout, done.stderr)
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "Traceback" not in done.stdout + done.stderr
+    return line
+
+
+def test_a_disk_that_is_full_when_the_embedded_data_are_made_is_one_line(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    options = [f"--option={each}" for each in ("train=0", "val=0", "test=1", "slices=1", "size=32")]
+    arguments = ["data", "make", "mri-phantom", "--split", "test", *options]
+    found = said_on_a_short_disk(arguments, 8_000, MEDROBUST_CACHE=str(cache))
+    assert found.endswith(": cannot write the embedded data: File too large; set MEDROBUST_CACHE to a folder with free space")
+    assert not list(cache.rglob("*.h5"))
+    made = [*arguments, "--out", str(tmp_path / "copy")]
+    assert subprocess.run([sys.executable, "-m", "medrobust", *made], env={**os.environ, "MEDROBUST_CACHE": str(cache)}, check=False).returncode == 0
+    found = said_on_a_short_disk([*arguments, "--out", str(tmp_path / "other")], 8_000, MEDROBUST_CACHE=str(cache))
+    assert found.endswith(".h5: File too large; expected a writable folder with free space")
+    assert not list((tmp_path / "other").rglob("*.h5"))
+
+
+def test_checkpoints_that_cannot_be_written_are_one_line_before_the_first_step(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "file").touch()
+    assert call(["train", "recon-unet", "--steps", "1", "--checkpoints", str(tmp_path / "file"), "--out", str(tmp_path / "models")]) == 1
+    found = error(capsys)
+    assert found.startswith(f"{tmp_path / 'file'}")
+    assert found.endswith("; expected a writable folder with free space")
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(spec: Callable[..., str], tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "runs").touch()
     assert call(command(spec(), tmp_path / "runs")) == 1

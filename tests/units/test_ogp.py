@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ from medrobust.testing.volumes import VolumeData
 from medrobust.types import Batch, Case, Explained
 from medrobust_attacks.perturbation.aggregation import BINNINGS, SCORES, overlay
 from medrobust_attacks.perturbation.attack import GlobalPerturbationAttack
+from medrobust_attacks.perturbation.budget import MaskBudget
 from medrobust_attacks.perturbation.generator import Generator
 from medrobust_attacks.perturbation.global_mask import GlobalPerturbation
+from medrobust_attacks.perturbation.local_attack import LocalPerturbationAttack
 from medrobust_attacks.perturbation.local_mask import Lesson, LocalMask, LocalPerturbation, boxes
 from medrobust_attacks.perturbation.ogp import OptimizedGlobalPerturbation
 from medrobust_attacks.perturbation.optimal_local import OptimalLocal
@@ -233,6 +235,41 @@ def test_a_learned_relevance_map_is_the_change_under_the_learned_perturbation(tm
     assert guarded.passes.forward > 2
     other = LOCAL.fit(target, data, 1, tmp_path / "other", silent)
     assert not all(torch.equal(weights[name], other[name]) for name in weights)
+
+
+def test_the_local_attack_perturbs_the_one_superpixel_that_the_explainer_ranks_first() -> None:
+    weights = FEW.generator.build(3, 4).state_dict()
+    explainer = replace(LOCAL, weights=weights)
+    attack = LocalPerturbationAttack(**{field.name: getattr(explainer, field.name) for field in fields(explainer)})
+    batch, target, budget = BENCH.batch(), BENCH.target(), MaskBudget()
+    assert identity(attack, target, "data", 0) == identity(explainer, target, "data", 0), "trained once for both"
+    found, _ = explained(explainer, batch)
+    image = attack(Guarded(target, attack.threat), batch, budget, BENCH.random(batch.cases)).image
+    assert found.regions is not None
+    moved = (target(image, batch) - target(batch.image, batch)).abs().flatten()
+    assert torch.allclose(moved, found.relevance.flatten(1).amax(1), atol=1e-5)
+    for row in range(len(batch)):
+        touched = found.regions[row][(image[row] != batch.image[row]).any(0)].unique()
+        first = found.regions[row].flatten()[found.relevance[row].argmax()]
+        assert touched.tolist() == [int(first)]
+    little = MaskBudget(mean_change=1e-4)
+    held = attack(Guarded(target, attack.threat), batch, little, BENCH.random(batch.cases)).image
+    assert bool(((held - batch.image).abs().flatten(1).mean(1) <= 1.001e-4).all())
+
+
+def test_a_saturated_target_gives_the_local_probe_a_map_of_zeros_and_an_attack_that_changes_nothing() -> None:
+    class Certain(type(BENCH.target())):  # type: ignore[misc]
+        def __call__(self, image: Tensor, batch: Batch) -> Tensor:
+            return torch.ones(len(image), 1)
+
+    batch, weights = BENCH.batch(), FEW.generator.build(3, 4).state_dict()
+    target = Certain(**{field.name: getattr(BENCH.target(), field.name) for field in fields(BENCH.target())})
+    explainer = replace(LOCAL, weights=weights)
+    assert float(explainer(Guarded(target), batch, BENCH.random(batch.cases)).relevance.abs().max()) == 0
+    attack = LocalPerturbationAttack(**{field.name: getattr(explainer, field.name) for field in fields(explainer)})
+    assert torch.equal(attack(Guarded(target), batch, MaskBudget(), BENCH.random(batch.cases)).image, batch.image)
+    empty = replace(batch, image=torch.zeros_like(batch.image))
+    assert float(explainer(Guarded(BENCH.target()), empty, BENCH.random(batch.cases)).relevance.abs().max()) == 0
 
 
 def test_local_training_draws_lit_superpixels_of_as_many_volumes_of_each_class() -> None:

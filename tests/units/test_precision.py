@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,15 +10,17 @@ import torch
 
 from medrobust.assemble import assemble
 from medrobust.cell import Cell
+from medrobust.data.glioma_phantom import GliomaPhantom
 from medrobust.data.phantom import MRIPhantom
 from medrobust.digests import plain
 from medrobust.errors import SpecError
+from medrobust.imaging.relevance import region_scores, spearman
 from medrobust.plan import plan
 from medrobust.randomness import CaseRandom
 from medrobust.targets import zoo
 from medrobust.targets.classification import ClassificationTarget
 from medrobust.targets.precision import reduced
-from medrobust.types import Batch, Case
+from medrobust.types import Batch
 from medrobust_attacks.explainers.grad_cam import GradCAM
 from medrobust_attacks.explainers.relevance_map import RelevanceMap
 
@@ -33,13 +35,17 @@ def resnet() -> ClassificationTarget:
     return found
 
 
-def volumes(n: int) -> Batch:
-    image = torch.rand(n, 4, 32, 32, 32, generator=torch.Generator().manual_seed(0))
-    return Batch(image, torch.ones(n, dtype=torch.long), tuple(Case(str(i), str(i), str(i)) for i in range(n)), {})
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Batch]:
+    """Three phantoms of both grades."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDROBUST_CACHE", str(tmp_path_factory.mktemp("cache")))
+        data = GliomaPhantom(train=0, val=0, test=3)
+        yield data.load(list(data.cases("test")))
 
 
-def test_it_is_another_target_whose_answers_are_close(resnet: ClassificationTarget) -> None:
-    batch = volumes(3)
+def test_it_is_another_target_whose_answers_are_close(resnet: ClassificationTarget, volumes: Batch) -> None:
+    batch = volumes
     half = reduced(resnet, "bfloat16")
     assert reduced(resnet, "float32") is resnet
     assert half.digest != resnet.digest
@@ -49,6 +55,7 @@ def test_it_is_another_target_whose_answers_are_close(resnet: ClassificationTarg
     assert found.dtype == torch.float32
     assert not torch.equal(found, expected)
     assert torch.allclose(found, expected, atol=TOLERANCE)
+    assert float(expected.max() - expected.min()) > 20 * TOLERANCE, "answers of both kinds"
     image = batch.image.clone().requires_grad_(True)
     (slope,) = torch.autograd.grad(half.loss(image, batch).sum(), image)
     assert slope.dtype == torch.float32
@@ -56,17 +63,24 @@ def test_it_is_another_target_whose_answers_are_close(resnet: ClassificationTarg
 
 
 @pytest.mark.parametrize("local", [True, False])
-def test_relevance_maps_are_those_of_the_target_to_its_precision(resnet: ClassificationTarget, local: bool) -> None:
-    batch = volumes(1)
-    half, explainer = reduced(resnet, "bfloat16"), RelevanceMap(segments=10, local=local)
-    found, expected = (explainer(target, batch, CaseRandom.of([0])).relevance for target in (half, resnet))
-    assert torch.allclose(found, expected, atol=TOLERANCE)
-    by_hand = RelevanceMap(segments=10, local=False)(half, batch, CaseRandom.of([0])).relevance
-    assert torch.equal(found, by_hand), "in part only where the parts are what the network does"
+def test_relevance_maps_are_those_of_the_target_to_its_precision(resnet: ClassificationTarget, volumes: Batch, local: bool) -> None:
+    batch = volumes.select([int(volumes.truth.argmax())])
+    half, explainer = reduced(resnet, "bfloat16"), RelevanceMap(segments=100, local=local)
+    found, expected = (explainer(target, batch, CaseRandom.of([0])) for target in (half, resnet))
+    regions = expected.regions
+    assert regions is not None
+    scores, wanted = (region_scores(each.relevance[0], regions[0]) for each in (found, expected))
+    assert len(wanted) > 20
+    assert float(wanted.max()) > 10 * TOLERANCE, "far from a map of zeros"
+    assert torch.allclose(scores, wanted, atol=TOLERANCE)
+    assert int(scores.argmax()) == int(wanted.argmax())
+    assert spearman(scores[wanted > TOLERANCE], wanted[wanted > TOLERANCE]) > 0.9
+    by_hand = RelevanceMap(segments=100, local=False)(half, batch, CaseRandom.of([0])).relevance
+    assert torch.equal(found.relevance, by_hand), "in part only where the parts are what the network does"
 
 
-def test_layers_are_named_as_in_the_network(resnet: ClassificationTarget) -> None:
-    batch = volumes(2)
+def test_layers_are_named_as_in_the_network(resnet: ClassificationTarget, volumes: Batch) -> None:
+    batch = volumes.select([0, 1])
     found, expected = (GradCAM()(target, batch, CaseRandom.of([0, 1])).relevance for target in (reduced(resnet, "bfloat16"), resnet))
     assert found.dtype == torch.float32
     assert torch.allclose(found, expected, atol=0.05 * float(expected.max()))

@@ -22,6 +22,7 @@ from medrobust.leaderboard.roi.faithfulness import faithfulness
 from medrobust.leaderboard.roi.flips import flips
 from medrobust.leaderboard.roi.localisation import cumulative, grades, localisation, ranks
 from medrobust.leaderboard.roi.overlays import overlays
+from medrobust.leaderboard.roi.paired import paired
 from medrobust.leaderboard.roi.paper import roi
 from medrobust.leaderboard.section import Section, sections
 from medrobust.leaderboard.tables import Entry, Figure, Table
@@ -100,6 +101,24 @@ def test_best_grouping_is_a_mean_over_volumes_and_only_the_best_is_bold(whole: E
     assert bold == {"ogp"}
     voxels = entry(table, ("all", "roi-resnet", "grad-cam"), "rank 1")
     assert (voxels.estimate, voxels.note) == (None, "not measured"), "a map of voxels has no ranked regions"
+
+
+def test_differences_are_paired_and_the_line_that_is_best_is_compared_with() -> None:
+    found = rows({**EXPLAINERS, "free: T2w": 0.35})
+    (table,) = paired(section(found))
+    assert [line.labels[-1] for line in table.lines] == ["relevance-blank", "ogp", "grad-cam"]
+    wide = found.rows[found.rows.metric == "dice-grouping"].pivot_table(index="patient", columns="attack", values="value")
+    for name in ("relevance-blank", "ogp", "grad-cam"):
+        labels = ("all", "roi-resnet", name)
+        over, behind = (entry(table, labels, f"best grouping {word}") for word in ("over the best free line", "behind the best explainer"))
+        assert over.estimate == pytest.approx((wide[name] - wide["free: T2w"]).mean())
+        assert behind.estimate == pytest.approx((wide["ogp"] - wide[name]).mean())
+    blank = entry(table, ("all", "roi-resnet", "relevance-blank"), "best grouping over the best free line")
+    alone = entry(localisation(section(found))[0], ("all", "roi-resnet", "relevance-blank"), "best grouping")
+    assert blank.high - blank.low < 0.5 * (alone.high - alone.low), "what moves both in a volume cancels"
+    assert entry(table, ("all", "roi-resnet", "ogp"), "best grouping behind the best explainer").high == 0
+    assert entry(table, ("all", "roi-resnet", "grad-cam"), "rank 1 over the best free line").estimate is None
+    assert not paired(section(rows({"ogp": 0.7, "grad-cam": 0.1}))), "no line to compare with"
 
 
 def test_ranks_stand_alone_and_together(whole: Evidence) -> None:
@@ -182,7 +201,7 @@ def test_the_papers_numbers_stand_beside_ours(whole: Evidence) -> None:
 def test_the_page_holds_every_table(whole: Evidence) -> None:
     (chapter,) = page(whole).chapters
     names = [part.name for part in chapter.parts]
-    assert names[:5] == ["localisation", "ranks", "cumulative", "grades", "faithfulness"]
+    assert names[:6] == ["localisation", "paired", "ranks", "cumulative", "grades", "faithfulness"]
     assert {"classifier", "flips", "explainer-cost", "paper-methods", "paper-cumulative"} <= set(names)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
 from medrobust.leaderboard.layout import MODEL_HEADS, any_number
-from medrobust.leaderboard.measure import Measured, Quantity, entry, measure
+from medrobust.leaderboard.measure import Contrast, Measured, Quantity, contrast, measure
 from medrobust.leaderboard.recon_fnaf.rule import RATE
 from medrobust.leaderboard.section import Model, Section
-from medrobust.leaderboard.tables import Column, Entry, Line, Table, worst
+from medrobust.leaderboard.tables import Column, Entry, Line, Table
 from medrobust.stats import Interval, Sample, paired_difference, paired_ratio
 
 RATES = (
@@ -24,7 +23,6 @@ QUALITY = (
     Column("NMSE change", "", "%", 100, 2),
     Column("PSNR change", "dB", "dB", digits=2),
 )
-Contrast = Callable[[Sample, Sample], Interval]
 
 
 def defense(section: Section) -> list[Table]:
@@ -74,11 +72,3 @@ def _times(first: Measured, second: Measured) -> Entry:
     if found.estimate is not None and math.isinf(found.estimate) and second.entry.high:
         return replace(found, low=(first.entry.low or 0.0) / second.entry.high, high=found.estimate)
     return found
-
-
-def contrast(first: Measured, second: Measured, by: Contrast) -> Entry:
-    """A paired contrast of two entries; missing where either is."""
-    if first.sample is None or second.sample is None:
-        return first.entry if first.sample is None else second.entry
-    found = by(first.sample, second.sample)
-    return entry(found, found.cases, worst([first.entry.validity, second.entry.validity]))

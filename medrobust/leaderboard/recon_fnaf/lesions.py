@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from medrobust.leaderboard.layout import MODEL_HEADS, any_number, by_model, lines
-from medrobust.leaderboard.measure import Measured, measure
-from medrobust.leaderboard.recon_fnaf.defense import contrast
+from medrobust.leaderboard.measure import Measured, contrast, measure
 from medrobust.leaderboard.recon_fnaf.rule import BOLD, CONTRAST, INTERVALS, KEPT, LESION
 from medrobust.leaderboard.section import Model, Section
 from medrobust.leaderboard.tables import Column, Entry, Line, Table

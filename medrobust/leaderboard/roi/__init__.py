@@ -9,7 +9,8 @@ from medrobust.leaderboard.roi.faithfulness import faithfulness
 from medrobust.leaderboard.roi.flips import flips
 from medrobust.leaderboard.roi.localisation import cumulative, grades, localisation, ranks
 from medrobust.leaderboard.roi.overlays import overlays
+from medrobust.leaderboard.roi.paired import paired
 
-PARTS = (localisation, overlays, ranks, cumulative, grades, faithfulness, epochs, classifier, flips, cost)
+PARTS = (localisation, overlays, paired, ranks, cumulative, grades, faithfulness, epochs, classifier, flips, cost)
 
 __all__ = ["PARTS"]
