@@ -20,14 +20,23 @@ from medrobust.digests import digest
 from medrobust.errors import StoreError
 from medrobust.files import store_errors
 from medrobust.hdf5 import in_memory, write
+from medrobust.imaging.slices import shown
 from medrobust.types import Attacked, Batch, Case, Explained
 
 NAME = "attacked.h5"
 
 
-def save_attacked(folder: Path, batch: Batch, attacked: Attacked) -> None:
-    """Keep a batch of a cell's folder: image (float64 difference, exact for float32), region, truth where given, context."""
-    _save(folder, batch, [_attacked_arrays(batch, attacked, index) for index in range(len(batch))])
+def save_attacked(folder: Path, batch: Batch, attacked: Attacked, said: tuple[Tensor, Tensor] | None = None) -> None:
+    """Keep a batch of a cell's folder: image (float64 difference, exact for float32), region, truth and field where given, context.
+
+    said: where slices are segmented, log-probabilities on the clean and on the attacked ones; with them a picture of each slice is kept.
+    """
+    arrays = [_attacked_arrays(batch, attacked, index) for index in range(len(batch))]
+    if said:
+        truth = batch.truth if attacked.truth is None else attacked.truth
+        pictures = shown(batch.image, attacked.image, batch.truth, truth, attacked.field, *said)
+        arrays = [each | {f"picture/{name}": plane.numpy() for name, plane in one.items()} for each, one in zip(arrays, pictures, strict=True)]
+    _save(folder, batch, arrays)
 
 
 def save_explained(folder: Path, batch: Batch, explained: Explained) -> None:
@@ -90,10 +99,13 @@ def _attacked_arrays(batch: Batch, attacked: Attacked, index: int) -> dict[str, 
     if not torch.equal(restored(clean, arrays["difference"]), image):
         arrays = {"image": image.numpy()}
     if attacked.truth is not None:
-        same = torch.equal(attacked.truth[index].cpu(), image)
-        arrays["truth"] = np.zeros(0) if same else attacked.truth[index].cpu().numpy()
+        truth = attacked.truth[index].cpu()
+        same = truth.dtype == image.dtype and torch.equal(truth, image)
+        arrays["truth"] = np.zeros(0) if same else truth.numpy()
     if attacked.region is not None:
         arrays["region"] = attacked.region[index].cpu().numpy()
+    if attacked.field is not None:
+        arrays["field"] = attacked.field[index].cpu().numpy()
     return arrays | {f"context/{name}": tensor[index].cpu().numpy() for name, tensor in attacked.context.items()}
 
 
@@ -168,7 +180,8 @@ def load_attacked(folder: Path, batch: Batch) -> Attacked:
     image = stacked("image")
     assert image is not None  # noqa: S101 - every entry has one
     context = {name.removeprefix("context/"): stacked(name) for name in entries[0] if name.startswith("context/")}
-    return Attacked(image, stacked("truth"), stacked("region"), {name: tensor for name, tensor in context.items() if tensor is not None})
+    present = {name: tensor for name, tensor in context.items() if tensor is not None}
+    return Attacked(image, stacked("truth"), stacked("region"), present, field=stacked("field"))
 
 
 def _read_case(file: h5py.File, path: Path, case: Case, clean: Tensor) -> dict[str, Tensor]:

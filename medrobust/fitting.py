@@ -71,4 +71,4 @@ def _train(plugin: Trainable, target: Target, data: Data, seed: int, folder: Pat
         weights: Mapping[str, Tensor] = plugin.fit(target, data, seed, folder, report)
         about = {"recipe": plugin.recipe, "target": target.digest, "data": data.digest, "data_label": data.label, "seed": seed}
         write_text(folder / "fit.json", json.dumps(about, indent=1) + "\n")
-        write(folder / WEIGHTS, weights, half=False)
+        write(folder / WEIGHTS, weights, half=True)

@@ -94,16 +94,24 @@ def clean_figures_missed(evidence: Evidence) -> Finding:
     """Clean scores are those the target's card declares for these data."""
     if evidence.cell.attack is not None or not evidence.figures:
         return None
-    suffix = f"@{evidence.cell.condition}"
     wrong, compared = [], False
     for figure, declared in evidence.figures.items():
-        values = list(evidence.values(figure.removesuffix(suffix)).values()) if figure.endswith(suffix) else []
+        values = list(declared_by(figure, evidence).values())
         if values:
             compared = True
             found = sum(values) / len(values)
             if abs(found - declared) > FIGURE_TOLERANCE * abs(declared):
                 wrong.append(f"{figure} is {found:.4g}, the card declares {declared:.4g}")
     return "; ".join(wrong) if compared else None
+
+
+def declared_by(figure: str, evidence: Evidence) -> dict[str, float]:
+    """Case -> value of what a card's figure is the mean of: `METRIC@CONDITION`, or `METRIC@SPLIT` with a label behind; empty where it is neither."""
+    metric, _, place = figure.partition("@")
+    if place == evidence.cell.condition:
+        return evidence.values(metric)
+    split, _, label = place.partition(" ")
+    return evidence.values(metric, label) if split == evidence.cell.split else {}
 
 
 def trained_on_test(evidence: Evidence) -> Finding:

@@ -21,6 +21,12 @@ def check_attacked(batch: Batch, attacked: Attacked) -> Attacked:
         if tuple(region.shape) != expected or region.dtype != torch.bool:
             msg = f"region: found {tuple(region.shape)} {region.dtype}, expected {expected} torch.bool"
             raise ValueError(msg)
+    moved = attacked.field
+    if moved is not None:
+        wanted = (len(batch), batch.image.ndim - 2, *batch.image.shape[2:])
+        if tuple(moved.shape) != wanted or moved.dtype != torch.float32 or not bool(moved.isfinite().all()):
+            msg = f"field: found {_kind(moved)}, expected {wanted} torch.float32, finite"
+            raise ValueError(msg)
     for name, tensor in attacked.context.items():
         if name not in batch.context:
             msg = f"context: found '{name}', expected one of {', '.join(sorted(batch.context))}"
@@ -32,7 +38,8 @@ def check_attacked(batch: Batch, attacked: Attacked) -> Attacked:
             raise ValueError(msg)
     context = {name: tensor.detach() for name, tensor in attacked.context.items()}
     trace = {name: tensor.detach().cpu() for name, tensor in attacked.trace.items()}
-    return Attacked(image, truth, None if region is None else region.to(image.device), context, trace)
+    region = None if region is None else region.to(image.device)
+    return Attacked(image, truth, region, context, trace, None if moved is None else moved.detach().to(image.device))
 
 
 def check_explained(batch: Batch, explained: Explained) -> Explained:
@@ -90,6 +97,7 @@ def select(outcome: Outcome, indices: Sequence[int]) -> Outcome:
         pick(attacked.region),
         {name: tensor[rows] for name, tensor in attacked.context.items()},
         {name: tensor[rows] for name, tensor in attacked.trace.items()},
+        pick(attacked.field),
     )
     explained = outcome.explained and Explained(outcome.explained.relevance[rows], pick(outcome.explained.regions))
     return replace(outcome, batch=outcome.batch.select(rows), attacked=chosen, prediction=outcome.prediction[rows], explained=explained, again=None)
@@ -117,6 +125,7 @@ def join(outcomes: Sequence[Outcome]) -> Outcome:
         joined([one.region for one in attacks]),
         {name: torch.cat([one.context[name] for one in attacks]) for name in attacks[0].context},
         {name: torch.cat([one.trace[name] for one in attacks]) for name in attacks[0].trace},
+        joined([one.field for one in attacks]),
     )
     maps = [one.explained for one in outcomes if one.explained]
     explained = Explained(torch.cat([one.relevance for one in maps]), joined([one.regions for one in maps])) if maps else None

@@ -163,7 +163,8 @@ class Loop:
         if self.folder.cell.store and explained:
             save_explained(self.folder.path, batch, explained)
         elif self.folder.cell.store:
-            save_attacked(self.folder.path, batch, attacked)
+            said = (judged(batch.image, batch), prediction) if labelled(batch) else None
+            save_attacked(self.folder.path, batch, attacked, said)
         self.claim.check()
         state = self.folder.state()
         named = {case.case: violation for case, violation in zip(cases, violations, strict=True) if violation}
@@ -232,6 +233,11 @@ class Loop:
         costs = {"seconds": state.seconds, "probe seconds": state.probe_seconds, "forward passes": state.forward, "gradient passes": state.gradient}
         write_json(self.folder.path / "env.json", {**describe(self.device), **costs, "micro batch": self.guarded.micro_batch})
         return self.folder.finish(state, "invalid" if verdict.level == "invalid" else "done")
+
+
+def labelled(batch: Batch) -> bool:
+    """Whether the truth is a label a pixel, as in segmentation: then what is stored can be shown."""
+    return batch.truth.ndim == 4 and batch.truth.dtype == torch.int64
 
 
 def unreported(attacked: Attacked, passes: float) -> str:

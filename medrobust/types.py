@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypedDict, runtime_checkable
 
 if TYPE_CHECKING:
@@ -34,18 +35,20 @@ class Batch:
     """n cases of one data set.
 
     image: what an attack may change, (n, c, *space), in the data's declared intensity units.
-    truth: what a prediction is scored against; for reconstruction the image itself, (n, c, *space).
+    truth: what a prediction is scored against; for reconstruction the image itself, (n, c, *space); for segmentation labels, (n, 1, H, W) int64,
+        0 for background.
     cases: the n cases, in order.
     context: further tensors of the acquisition, batch first. Reconstruction: `phase` (n, 1, H, W) in radians,
         `mask` (n, 1, 1, W) bool, True where a column of k-space is sampled, `maximum` (n,) of the volume,
         `nominal` (n, 2) acceleration and centre fraction from which masks are drawn,
         `boxes` (n, k, 4) lesion boxes as row, column, height, width in pixels, NaN where there is none.
+        Segmentation: `mean` and `std` (n,) of the subject's volume in HU, `spacing` (n, 2) mm of a step along rows and columns.
     """
 
     image: Tensor
     truth: Tensor
     cases: tuple[Case, ...]
-    context: Mapping[str, Tensor] = field(default_factory=dict)
+    context: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -75,13 +78,16 @@ class Attacked:
     region: (n, 1, *space) bool, where anatomy was added; None where it was not.
     context: entries of `Batch.context` under which the image was found, such as the sampling mask.
     trace: (n, queries) per quantity, such as `loss`, in the order in which the target was asked.
+    field: where anatomy moved, (n, d, *space) float32 displacement in pixels, one channel an axis in the order of the axes: what is at x was at
+        x + field(x); `truth` then moved alike. None where nothing moved.
     """
 
     image: Tensor
     truth: Tensor | None = None
     region: Tensor | None = None
-    context: Mapping[str, Tensor] = field(default_factory=dict)
-    trace: Mapping[str, Tensor] = field(default_factory=dict)
+    context: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+    trace: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+    field: Tensor | None = None
 
 
 @dataclass(frozen=True)

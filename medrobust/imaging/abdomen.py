@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -57,10 +58,10 @@ class Densities:
         """Of one subject: contrast agent moves all that is perfused together, the rest is each organ's own."""
         phase = random.normal(0, 1)
         usual = {
-            "fat": (-105, 6, 0), "muscle": (58, 6, 3), "liver": (104, 13, 8), "spleen": (116, 9, 9), "cortex": (172, 14, 14), "medulla": (138, 16, 10),
-            "pancreas": (88, 12, 8), "vessel": (146, 12, 16), "bowel": (74, 10, 6), "fluid": (16, 8, 0), "spongy": (190, 35, 0), "compact": (620, 80, 0),
+            "fat": (-105, 6, 0), "muscle": (58, 6, 3), "liver": (104, 13, 8), "spleen": (116, 9, 9), "cortex": (172, 14, 14),
+            "medulla": (138, 16, 10), "pancreas": (88, 12, 8), "vessel": (146, 12, 16), "bowel": (74, 10, 6), "fluid": (16, 8, 0),
+            "spongy": (190, 35, 0), "compact": (620, 80, 0),
         }  # fmt: skip
-        assert usual.keys() == {field.name for field in fields(cls)}
         return cls(**{name: random.normal(mean, spread) + gain * phase for name, (mean, spread, gain) in usual.items()})
 
 
@@ -72,7 +73,8 @@ def shape_of(size: int, slices: int) -> tuple[int, int, int]:
 def abdomen(random: Generator, size: int, slices: int) -> Abdomen:
     """One random subject.
 
-    random: the only source of randomness; noise is drawn last, so that anatomy does not hang on the grid. size: voxels along an edge of `WIDTH`. slices: over `DEPTH`.
+    random: the only source of randomness; noise is drawn last, so that anatomy does not hang on the grid. size: voxels along an edge of `WIDTH`.
+    slices: over `DEPTH`.
 
     Anatomy is solid geometry in millimetres, laid out as in a supine adult, under a random scale, tilt and a smooth deformation of about 6 mm, each
     organ moved and stretched by itself and given a rough surface. The pancreas is a lobulated band 15 to 26 mm thick, bent over the spine, between
@@ -97,8 +99,8 @@ def abdomen(random: Generator, size: int, slices: int) -> Abdomen:
 class Body:
     """The frame of one subject.
 
-    at: anatomical coordinates in mm of every voxel, (3, *shape): x to the left from the spine's middle, y to the back from the belly's middle, z to the
-    head from the lowest slice; deformed. depth: mm under the skin, negative outside. spacing: mm of each axis. wall: mm from the skin to the
+    at: anatomical coordinates in mm of every voxel, (3, *shape): x to the left from the spine's middle, y to the back from the belly's middle, z to
+    the head from the lowest slice; deformed. depth: mm under the skin, negative outside. spacing: mm of each axis. wall: mm from the skin to the
     abdominal cavity: fat and muscle. place: undeformed millimetres.
     """
 
@@ -256,7 +258,7 @@ def tissues(random: Generator, body: Body, covers: dict[str, Array], hu: Densiti
         paint(body.soft(depth - 3), contents)
         paint(gas, -880.0)
     lobules = texture(34, 1.0)
-    for name, value in (
+    values: tuple[tuple[str, Any], ...] = (
         ("gallbladder", hu.fluid),
         ("liver", hu.liver + texture(14, 4)),
         ("spleen", hu.spleen + texture(14, 4)),
@@ -264,7 +266,8 @@ def tissues(random: Generator, body: Body, covers: dict[str, Array], hu: Densiti
         ("medulla", hu.medulla),
         ("pancreas", hu.pancreas + np.minimum(lobules, 0.3) * 22),
         ("vessels", hu.vessel),
-    ):
+    )
+    for name, value in values:
         paint(covers[name], value)
     branches = body.soft(2.2 - 9 * np.abs(texture(9, 1.0)) - 6 * np.abs(texture(9, 1.0)))
     paint(branches * covers["liver"], hu.vessel)
@@ -302,4 +305,5 @@ def scanned(random: Generator, image: Array, body: Body) -> NDArray[np.int16]:
     noise = np.fft.irfft2(np.fft.rfft2(white, axes=(0, 1)) * ramp[..., None], s=image.shape[:2], axes=(0, 1))
     noise *= random.uniform(9, 20) / noise.std()
     thick = 0.5 + np.clip(body.depth, 0, None) / 90
-    return np.clip(np.rint(blurred + noise * thick), -1024, 3071).astype(np.int16)
+    image_hu: NDArray[np.int16] = np.clip(np.rint(blurred + noise * thick), -1024, 3071).astype(np.int16)
+    return image_hu

@@ -128,8 +128,18 @@ def legend(drawing: Drawing, axes: list[Any]) -> None:
         drawing.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=min(4, len(handles)))
 
 
-def curves(name: str, title: str, description: str, data: str, panels: tuple[Panel, ...], axis_name: str, mark: float | None) -> Figure:
-    """Lines with bands over a logarithmic axis, in percent; `mark` is a dashed vertical line."""
+def curves(
+    name: str,
+    title: str,
+    description: str,
+    data: str,
+    panels: tuple[Panel, ...],
+    axis_name: str,
+    mark: float | None,
+    value: str = "attack rate (%)",
+    log: bool = True,
+) -> Figure:
+    """Lines with bands over a logarithmic axis, or a plain one, in percent; `mark` is a dashed vertical line, `value` what is in percent."""
     panels = tuple(panel for panel in panels if any(curve.points for curve in panel.curves))
     names = list(dict.fromkeys(curve.name for panel in panels for curve in panel.curves))
     ticks = sorted({x for panel in panels for curve in panel.curves for x, *_ in curve.points})
@@ -141,9 +151,10 @@ def curves(name: str, title: str, description: str, data: str, panels: tuple[Pan
                     _line(axis, curve, names.index(curve.name))
             if mark is not None:
                 axis.axvline(mark, color=INK, linewidth=0.8, linestyle="--")
-            axis.set(xscale="log", ylim=(-3, 103), ylabel="attack rate (%)", xlabel=axis_name)
+            axis.set(xscale="log" if log else "linear", ylim=(-3, 103), ylabel=value, xlabel=axis_name)
             axis.set_title(visible(panel.title))
-            _plain(axis.xaxis, ticks)
+            if log:
+                _plain(axis.xaxis, ticks)
             axis.grid(visible=True)
         legend(drawing, axes)
         svg = svg_text(drawing)

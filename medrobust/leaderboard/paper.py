@@ -8,10 +8,11 @@ from medrobust.errors import SpecError
 from medrobust.leaderboard.recon_fnaf.paper import fnaf
 from medrobust.leaderboard.roi.paper import roi
 from medrobust.leaderboard.section import Section
+from medrobust.leaderboard.seg_deform.paper import seg
 from medrobust.leaderboard.tables import Table
 from medrobust.registry import near
 
-PAPERS: dict[str, Callable[[Section], list[Table]]] = {"fnaf": fnaf, "roi": roi}
+PAPERS: dict[str, Callable[[Section], list[Table]]] = {"fnaf": fnaf, "roi": roi, "seg": seg}
 
 
 def tables(paper: str, section: Section) -> list[Table]:

@@ -1,4 +1,4 @@
-"""One slice a case of what explainers were shown and said: kept with a run, committed with its rows, drawn on the page."""
+"""One slice a case of what was looked at: kept with a run, committed with its rows, drawn on the page."""
 
 from __future__ import annotations
 
@@ -15,35 +15,44 @@ if TYPE_CHECKING:
     from medrobust.store import CellFolder
 
 PICTURES = "pictures.h5"
-CASES = 4
-"""How many cases are shown: the first of the split, in its order, so that none is picked for its looks."""
+PATIENTS = 4
+"""How many patients are shown: the first of the split, in its order, so that none is picked for its looks."""
 
 
 @dataclass(frozen=True)
 class Picture:
     """One case of one cell.
 
-    cell: digest. image: (c, H, W) uint8, each channel from its own 0 to 255. truth: (H, W) bool, nothing where there is none.
-    relevance: (H, W) uint8, from the least relevant voxel of the slice to the most.
+    cell: digest. arrays: by name, each (..., H, W). Explainers: `image` (c, H, W) uint8, each channel from its own 0 to 255, `truth` bool, nothing
+    where there is none, and `relevance` uint8, from the least relevant voxel of the slice to the most. Segmentation: see `imaging.slices`.
     """
 
     cell: str
     case: str
-    image: np.ndarray
-    truth: np.ndarray
-    relevance: np.ndarray
+    arrays: Mapping[str, np.ndarray]
 
 
 def stored(folder: CellFolder) -> list[Picture]:
-    """The pictures that a cell kept of its first cases; none where it kept none."""
-    if not folder.cell.explainer or not folder.stored.is_file():
+    """One picture that a cell kept of each of its first patients, of the slice whose truth shows most; none where it kept none."""
+    if not folder.stored.is_file():
         return []
     import h5py
 
     with store_errors(folder.stored), h5py.File(folder.stored, "r") as file:
-        order = {str(row["case"]): None for row in folder.rows()}
-        groups = {str(group.attrs["case"]): group for group in file.values()}
-        return [_read(folder.digest, case, groups[case]["picture"]) for case in list(order)[:CASES] if "picture" in groups.get(case, ())]
+        groups = {str(group.attrs["case"]): group["picture"] for group in file.values() if "picture" in group}
+        cases: dict[str, dict[str, None]] = {}
+        for row in folder.rows() if groups else ():
+            if row["case"] in groups:
+                cases.setdefault(str(row["patient"]), {})[str(row["case"])] = None
+        first = [max(names, key=lambda case: shown(groups[case]["truth"][()])) for names in list(cases.values())[:PATIENTS]]
+        return [_read(folder.digest, case, groups[case]) for case in first]
+
+
+def shown(truth: np.ndarray) -> tuple[int, int]:
+    """How many structures the truth of a slice has, and how many pixels of any."""
+    import numpy as np
+
+    return len(np.unique(truth[truth > 0])), int((truth > 0).sum())
 
 
 def committed(folder: Path) -> list[Picture]:
@@ -58,21 +67,26 @@ def committed(folder: Path) -> list[Picture]:
 
 
 def commit(pictures: Sequence[Picture], folder: Path) -> None:
-    """Write them as one small file; equal pictures give equal bytes."""
+    """Write them as one small file, equal arrays once; equal pictures give equal bytes."""
     if not pictures:
         return
     import h5py
 
     with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
+        written: dict[tuple[str, tuple[int, ...], bytes], h5py.Dataset] = {}
         for picture in sorted(pictures, key=lambda picture: picture.cell):
             group = file.create_group(f"{picture.cell}/{len(file.get(picture.cell, ())):04d}")
             group.attrs["case"] = picture.case
-            for name in ("image", "truth", "relevance"):
-                group.create_dataset(name, data=getattr(picture, name), compression="gzip", compression_opts=9, shuffle=True)
+            for name, array in sorted(picture.arrays.items()):
+                key = (str(array.dtype), array.shape, array.tobytes())
+                if key in written:
+                    group[name] = written[key]
+                else:
+                    written[key] = group.create_dataset(name, data=array, compression="gzip", compression_opts=9, shuffle=True)
         file.flush()
         with replacing(folder / PICTURES) as temporary:
             temporary.write_bytes(file.id.get_file_image())
 
 
 def _read(cell: str, case: str, group: Mapping[str, Any]) -> Picture:
-    return Picture(cell, case, group["image"][()], group["truth"][()], group["relevance"][()])
+    return Picture(cell, case, {name: array[()] for name, array in sorted(group.items())})

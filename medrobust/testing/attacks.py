@@ -50,11 +50,11 @@ def run(attack: Attack, bench: Bench, batch: Batch | None = None, target: Target
 def keeps_shape(attack: Attack, bench: Bench) -> str:
     batch = bench.batch()
     attacked = run(attack, bench, batch)
-    for name, tensor in {"image": attacked.image, "truth": attacked.truth}.items():
+    for name, tensor, like in (("image", attacked.image, batch.image), ("truth", attacked.truth, batch.truth)):
         if tensor is None:
             continue
-        if (tensor.shape, tensor.dtype, tensor.device) != (batch.image.shape, batch.image.dtype, batch.image.device):
-            return f"{name} is {tuple(tensor.shape)} {tensor.dtype} on {tensor.device}, expected {tuple(batch.image.shape)} {batch.image.dtype}"
+        if (tensor.shape, tensor.dtype, tensor.device) != (like.shape, like.dtype, like.device):
+            return f"{name} is {tuple(tensor.shape)} {tensor.dtype} on {tensor.device}, expected {tuple(like.shape)} {like.dtype}"
         if not bool(tensor.isfinite().all()):
             return f"{name} holds NaN or infinity"
     if attacked.region is not None and (attacked.region.dtype != torch.bool or attacked.region.shape != batch.image[:, :1].shape):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from medrobust.imaging.masks import RandomMask
 from medrobust.randomness import CaseRandom, derive
 from medrobust.targets.classification import ClassificationTarget
 from medrobust.targets.reconstruction import ReconstructionTarget
+from medrobust.targets.segmentation import SegmentationTarget
+from medrobust.testing.slices import Densities, SliceData
 from medrobust.testing.volumes import Reader, VolumeData
 from medrobust.types import Attacked, Batch, Budget, Case, Metric, Outcome, Target
 
@@ -28,7 +30,7 @@ class Bench:
     budget: what attacks are given.
     objective: the metric per case that an attack raises; None for `target.loss`.
     size: edge of the phantoms in pixels or voxels.
-    task: of data and target, `reconstruction` (slices) or `classification` (volumes of four sequences).
+    task: of data and target, `reconstruction` (slices), `classification` (volumes of four sequences) or `segmentation` (CT slices).
     """
 
     budget: Budget = MaximumNorm(0.1)
@@ -39,19 +41,19 @@ class Bench:
     @classmethod
     def suited(cls, plugin: object, task: str = "reconstruction") -> Bench:
         """The default bench of the plugin's task, or of `task` where the plugin names none; that of reconstruction where the task has no bench."""
-        return cls(size=16, task=VolumeData.task) if getattr(plugin, "task", task) == VolumeData.task else cls()
+        return cls(**SUITED.get(getattr(plugin, "task", task), {}))
 
     def batch(self) -> Batch:
-        """Four cases of the data set, images in [0, 1]: slices of two patients with phase, 2x mask and lesions, or volumes of four patients."""
+        """Four cases: slices of two patients with phase, 2x mask and lesions in [0, 1], volumes of four patients in [0, 1], or CT slices in HU."""
         data = self.data()
         return data.load(data.cases("test"))
 
-    def target(self) -> ReconstructionTarget | ClassificationTarget:
+    def target(self) -> BenchTarget:
         """A smoothing reconstructor or a rim reader in evaluation mode: dropout would show if it were switched on."""
         with torch.random.fork_rng(devices=()):
             return TARGETS[self.task]()
 
-    def data(self) -> BenchData | VolumeData:
+    def data(self) -> BenchSet:
         return DATA[self.task](self.size)
 
     def random(self, cases: Sequence[Case], seed: int = 0) -> CaseRandom:
@@ -138,8 +140,17 @@ class Smoother(nn.Module):
         return output
 
 
-DATA: dict[str, type[BenchData] | type[VolumeData]] = {"reconstruction": BenchData, "classification": VolumeData}
-TARGETS: dict[str, Callable[[], ReconstructionTarget | ClassificationTarget]] = {
+BenchSet = BenchData | VolumeData | SliceData
+BenchTarget = ReconstructionTarget | ClassificationTarget | SegmentationTarget
+
+DATA: dict[str, Callable[[int], BenchSet]] = {"reconstruction": BenchData, "classification": VolumeData, "segmentation": SliceData}
+TARGETS: dict[str, Callable[[], BenchTarget]] = {
     "reconstruction": lambda: ReconstructionTarget(Smoother().eval(), digest="0123456789ab"),
     "classification": lambda: ClassificationTarget(Reader().eval(), digest="0123456789ab"),
+    "segmentation": lambda: SegmentationTarget(Densities().eval(), digest="0123456789ab"),
 }
+SUITED: dict[str, dict[str, Any]] = {
+    "classification": {"size": 16, "task": "classification"},
+    "segmentation": {"size": 32, "task": "segmentation", "budget": MaximumNorm(40.0)},
+}
+"""What differs from the default bench."""

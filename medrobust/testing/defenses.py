@@ -13,7 +13,7 @@ from medrobust.types import Defense, Target
 def defense_promises() -> list[Promise]:
     """Every promise of a defense, in order."""
     return [
-        Promise("D1", "gives a target of the same task that answers in the shape of the image", gives_a_target),
+        Promise("D1", "gives a target of the same task that answers in the shape of the original", gives_a_target),
         Promise("D2", "leaves the original alone: weights, modes, gradients and hooks", leaves_original_alone),
         Promise("D3", "repeats under one seed, and neither reads nor moves a global generator", repeats),
         Promise("D4", "gives its target a digest of its own", has_its_own_digest),
@@ -34,7 +34,7 @@ def gives_a_target(defense: Defense, bench: Bench) -> str:
         return f"found a target of task {defended.task!r}, expected {bench.target().task!r}"
     with torch.no_grad():
         shapes = {"prediction": defended(batch.image, batch).shape, "loss": defended.loss(batch.image, batch).shape}
-    expected = {"prediction": batch.image.shape, "loss": torch.Size([len(batch)])}
+        expected = {"prediction": bench.target()(batch.image, batch).shape, "loss": torch.Size([len(batch)])}
     wrong = [f"{name} is {tuple(shape)}, expected {tuple(expected[name])}" for name, shape in shapes.items() if shape != expected[name]]
     return wrong[0] if wrong else ""
 

@@ -13,6 +13,7 @@ from medrobust.testing.bench import Bench, lesion_corner
 from medrobust.testing.explained import explained_outcome
 from medrobust.testing.observe import copies, difference, documented, plain_data, tensors
 from medrobust.testing.promise import Promise
+from medrobust.testing.slices import segmented_outcome
 from medrobust.types import Attacked, Metric, Outcome
 
 FADES = (0.0, 0.3, 0.7)
@@ -40,6 +41,8 @@ def outcome(bench: Bench, fade: float, rows: list[int], *, added: bool = True, b
     """
     if bench.task == "classification":
         return explained_outcome(bench, fade, rows, tumour=boxes)
+    if bench.task == "segmentation":
+        return segmented_outcome(bench.batch().select(rows), fade, moved=added, organs=boxes)
     batch = bench.batch().select(rows)
     if not boxes:
         batch = batch.with_context(boxes=torch.full_like(batch.context["boxes"], math.nan))

@@ -88,7 +88,20 @@ def probabilities(prediction: Tensor, image: Tensor) -> str:
     return ""
 
 
-ANSWERS: dict[str, Callable[[Tensor, Tensor], str]] = {"reconstruction": like_the_image, "classification": probabilities}
+def log_probabilities(prediction: Tensor, image: Tensor) -> str:
+    if prediction.ndim != 4 or (len(prediction), *prediction.shape[2:]) != (len(image), *image.shape[2:]) or prediction.shape[1] < 2:
+        return f"found {tuple(prediction.shape)}, expected ({len(image)}, classes, {', '.join(map(str, image.shape[2:]))})"
+    total = prediction.exp().sum(1)
+    if not torch.allclose(total, torch.ones_like(total), atol=1e-4):
+        return f"found log-probabilities whose exponentials sum to {float(total.flatten()[0]):.4g}, expected 1"
+    return ""
+
+
+ANSWERS: dict[str, Callable[[Tensor, Tensor], str]] = {
+    "reconstruction": like_the_image,
+    "classification": probabilities,
+    "segmentation": log_probabilities,
+}
 
 
 def repeats(architecture: Architecture, bench: Bench) -> str:

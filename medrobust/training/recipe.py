@@ -49,7 +49,9 @@ class Recipe(BaseModel):
 
     def build_objective(self) -> Objective:
         """The objective, its options checked."""
-        objective: Objective = registry.build("objectives", self.objective.name, self.objective.options, "objective")
+        name = self.objective.name
+        options = typed(registry.load("objectives", name), self.objective.options, f"objective: {name}")
+        objective: Objective = registry.build("objectives", name, options, "objective")
         return objective
 
     def build_data(self) -> Data:

@@ -9,7 +9,7 @@ from medrobust import registry
 from medrobust.data.augment import band, mirror, redraw_masks
 from medrobust.errors import SpecError
 from medrobust.randomness import CaseRandom
-from medrobust.training import classification, reconstruction
+from medrobust.training import classification, reconstruction, segmentation
 from medrobust.training.schedule import Schedule
 from medrobust.types import Batch, Data, Target
 
@@ -60,6 +60,15 @@ TASKS = {
         classification.figures,
         "each sequence of a volume scaled by itself, its minimum to 0 and its maximum to 1",
         "volumes",
+        idle=("masks", "rows"),
+        decode=True,
+    ),
+    "segmentation": Training(
+        as_loaded,
+        segmentation.validate,
+        segmentation.figures,
+        "Hounsfield units; inside the target standard deviations from the mean of the subject's whole volume",
+        "slices",
         idle=("masks", "rows"),
         decode=True,
     ),

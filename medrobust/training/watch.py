@@ -12,7 +12,7 @@ from torch import nn
 from medrobust.files import append_lines, read_lines, write_json, write_lines
 from medrobust.targets import weights
 
-CHOICES = ("loss", "auc")
+CHOICES = ("loss", "auc", "dice")
 HISTORY = "validation.jsonl"
 KEPT = "kept"
 
@@ -22,7 +22,7 @@ class Validation:
     """Which weights of a training become the model.
 
     every: steps between two looks at the validation split, the last step is always looked at; 0: no look, the last weights are the model.
-    by: `loss` (lowest) or `auc` (highest, of equal ones that of the lowest loss).
+    by: `loss` (lowest), or `auc` or `dice` (highest, of equal ones that of the lowest loss).
     """
 
     every: int = 0
@@ -38,7 +38,7 @@ class Validation:
 
     def worth(self, figures: Mapping[str, float]) -> tuple[float, float]:
         """What is highest for the best look."""
-        return (figures.get("auc", -math.inf) if self.by == "auc" else 0.0, -figures["loss"])
+        return (0.0 if self.by == "loss" else figures.get(self.by, -math.inf), -figures["loss"])
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,24 @@ SMALL: dict[str, dict[str, Any]] = {
     "integrated-gradients": {"steps": 5},
     "explainers ogp": {"segments": 12, "training": {"generator": {"widths": [4, 6, 4]}, "epochs": 2}},
     "attacks ogp": {"training": {"generator": {"widths": [4, 6, 4]}, "epochs": 2}},
+    "deform-shade": {
+        "training": {
+            "generator": {"widths": [4, 6], "latent": 3, "grid": 4},
+            "critic": {"widths": [4, 6]},
+            "steps": 12,
+            "interval": 5,
+            "batch": 4,
+            "learning_rate": 0.01,
+        }
+    },
     "fnaf-robust": {"schedule": {"steps": 2, "batch": 2}},
+    "deform-robust": {
+        "training": {"generator": {"widths": [4, 6], "latent": 3, "grid": 4}, "critic": {"widths": [4, 6]}, "steps": 3, "batch": 2},
+        "xi": [1.0, 2.0],
+        "patches": {"size": 24},
+        "schedule": {"steps": 2, "batch": 3},
+    },
+    "pgd-training": {"steps": 2, "patches": {"size": 24}, "schedule": {"steps": 2, "batch": 3}},
 }
 """Options that make a plugin small, by name, or by kind and name; the others are checked as they come."""
 

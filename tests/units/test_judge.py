@@ -82,6 +82,17 @@ def test_v16_finds_a_clean_score_that_the_card_does_not_declare(clean: Evidence)
     assert "V16" not in judge(replace(clean, figures={"ssim@8x": 0.1})).checked
 
 
+def test_v16_knows_figures_of_a_split_by_label_too(clean: Evidence) -> None:
+    first = clean.rows[0]
+    rows = [*clean.rows, Row(**{**first, "metric": "dice", "label": "liver", "value": 0.5})]  # type: ignore[typeddict-item]
+    shown = replace(clean, rows=rows)
+    split = clean.cell.split
+    assert found(replace(shown, figures={f"dice@{split} liver": 0.9})) == [("V16", "warn", f"dice@{split} liver is 0.5, the card declares 0.9")]
+    assert judge(replace(shown, figures={f"dice@{split} liver": 0.5})).level == "ok"
+    for other in (f"dice@{split} spleen", f"dice@{split} liver low", "dice@elsewhere liver", f"dice@{split}"):
+        assert "V16" not in judge(replace(shown, figures={other: 0.9})).checked, other
+
+
 def test_v18_finds_patients_that_were_trained_on(attacked: Evidence) -> None:
     assert found(replace(attacked, trained_on=PATIENTS))[0][:2] == ("V18", "invalid")
     assert "V18" not in judge(replace(attacked, trained_on=None)).checked

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from rows import Plan, synthetic
+from rows import Plan, synthetic, write_committed
+from seg_rows import made
 
+from medrobust.cli.app import call
 from medrobust.errors import SpecError
 from medrobust.leaderboard.build import text
 from medrobust.leaderboard.page import page, paper_page
@@ -18,6 +20,11 @@ from medrobust.leaderboard.text import whole as shown
 from medrobust.stats import wilson
 
 PLAN = Plan(patients=4, attacks=("fnaf-random", "fnaf-fd-paper"))
+
+
+@pytest.fixture(scope="module")
+def segmented() -> dict[str, Table]:
+    return {table.name: table for table in tables("seg", sections(made())[0])}
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +117,48 @@ def test_it_renders_in_every_printable_form(tmp_path: Path):
     assert "84.44" in text(found, "md")
     assert "0.8444" in text(found, "csv")
     assert "± 0.2621" in text(found, "tex") or r"$\pm$ 0.2621" in text(found, "tex")
+
+
+@pytest.mark.parametrize(
+    ("attack", "column", "expected"),
+    [
+        ("clean", "pancreas, paper", "80.07"),
+        ("xi = 0.5", "spleen, paper", "81.87"),
+        ("xi = 1.0", "liver, paper", "59.51"),
+        ("xi = 1.0", "p, paper", "0.060"),
+        ("xi = 2.5", "kidneys, paper", "45.47"),
+        ("xi = 3.0", "liver, paper", "5.82"),
+        ("xi = 3.0", "p, paper", "0.085"),
+        ("xi = 2.0, D only (branch left out)", "kidneys, paper", "82.04"),
+        ("xi = 2.0, V only (trained again)", "spleen, paper", "46.94"),
+    ],
+)
+def test_table_one_of_the_segmentation_paper_reads_as_printed(segmented, attack, column, expected):
+    table = segmented["paper-dice"]
+    found = next(one for one in table.columns if one.name == column)
+    assert shown(entry(table, ("all", attack), column), found) == expected
+
+
+def test_each_part_left_out_or_trained_again_is_the_papers_one_row():
+    rows = numbers("seg")["table"]
+    assert len(rows) == 11
+    for part in "DV":
+        out, again = (rows[f"xi = 2.0, {part} only ({how})"] for how in ("branch left out", "trained again"))
+        assert (out["dice"], out["p"]) == (again["dice"], again["p"])
+        assert out["ours"] != again["ours"]
+    assert all(len(values["dice"]) == 4 for values in rows.values())
+
+
+def test_the_papers_successes_are_those_of_its_text(segmented):
+    """Every organ has fallen by 30 % from xi = 2 on, the kidneys last."""
+    for attack, fallen in (("xi = 1.5", [False, False, True, True]), ("xi = 2.0", [True] * 4), ("xi = 3.0", [True] * 4)):
+        drops = [entry(segmented["paper-drop"], ("all", attack), f"{organ}, paper").estimate for organ in numbers("seg")["organs"]]
+        assert [drop >= 0.3 for drop in drops] == fallen
+
+
+def test_the_segmentation_paper_is_printed_by_the_command(tmp_path: Path, capsys):
+    folder = write_committed(made(models=(("seg-unet", "none"),)), tmp_path / "committed")
+    assert call(["paper", "seg", str(folder), "--format", "md"]) == 0
+    printed = capsys.readouterr().out
+    assert "11.19" in printed
+    assert "ours: phantom: abdominal CT" in printed

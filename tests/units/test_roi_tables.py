@@ -215,7 +215,7 @@ def pictured(found: Evidence, folder: Path) -> Evidence:
                 truth = np.zeros((16, 16), dtype=bool)
                 truth[4:9, 5:11] = True
                 image, relevance = (rng.integers(0, 256, shape).astype(np.uint8) for shape in ((4, 16, 16), (16, 16)))
-                made.append(Picture(record.digest, case, image, truth, relevance))
+                made.append(Picture(record.digest, case, {"image": image, "truth": truth, "relevance": relevance}))
     pictures.commit(made, folder)
     return replace(found, pictures=tuple(pictures.committed(folder)))
 
@@ -235,6 +235,7 @@ def test_pictures_survive_their_file_and_are_drawn_once_a_model(whole: Evidence,
 
 def test_an_empty_truth_and_a_flat_map_are_drawn(whole: Evidence) -> None:
     flat = np.zeros((16, 16), dtype=np.uint8)
-    one = Picture(next(record.digest for record in whole.records if record.explains), "p00", flat[None], flat > 0, flat)
+    cell = next(record.digest for record in whole.records if record.explains)
+    one = Picture(cell, "p00", {"image": flat[None], "truth": flat > 0, "relevance": flat})
     (figure,) = overlays(section(replace(whole, pictures=(one,))))
     assert list(figure.points) == ["p00"]

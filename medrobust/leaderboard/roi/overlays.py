@@ -41,11 +41,11 @@ def _figure(section: Section, condition: str, model: Model, kept: dict[str, dict
                     axis.set_title(visible(head).replace(" ", "\n", 1), fontsize=8)
                 if not column:
                     axis.set_ylabel(visible(case), fontsize=7)
-                image, truth = first[case].image, first[case].truth
+                image, truth = (first[case].arrays[name] for name in ("image", "truth"))
                 channel = T1CE if head == "T1ce" else FLAIR
                 axis.imshow(image[min(channel, len(image) - 1)], cmap="gray", vmin=0, vmax=255)
                 if head in kept and case in kept[head]:
-                    _heat(axis, kept[head][case].relevance)
+                    _heat(axis, kept[head][case].arrays["relevance"])
                 if truth.any() and head != "T1ce":
                     axis.contour(truth, levels=[0.5], colors=[COLOURS[2]], linewidths=0.9)
         svg, png = svg_text(drawing), png_bytes(drawing)

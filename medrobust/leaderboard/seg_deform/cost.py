@@ -1,0 +1,28 @@
+"""What each cell cost: passes of the model, which any machine repeats, and seconds, which it does not."""
+
+from __future__ import annotations
+
+from medrobust.leaderboard.cost import COLUMNS, costs
+from medrobust.leaderboard.layout import any_number
+from medrobust.leaderboard.section import Section
+from medrobust.leaderboard.seg_deform.rule import CLEAN, HEADS, attacked
+from medrobust.leaderboard.tables import Line, Table
+
+
+def cost(section: Section) -> list[Table]:
+    """Per slice, from what each cell recorded when it was computed."""
+    found = tuple(
+        Line(
+            (condition, *model, CLEAN if attack == "none" else attack),
+            costs(section, attack, condition, model, ("forward passes", "gradient passes", "seconds")),
+        )
+        for condition in section.conditions
+        for model in section.models
+        for attack in ("none", *attacked(section))
+        if section.cells(model, attack, condition)
+    )
+    caption = (
+        "Passes of the model that the attack itself asked for, and seconds in all (loading, attacking, judging), per slice; training of trained "
+        "attacks not included. Seconds hold on the machine named at the foot of the page alone."
+    )
+    return [Table("cost", "Cost", caption, section.data_label, HEADS, COLUMNS, found, 3, fold=True)] if any_number(found) else []
