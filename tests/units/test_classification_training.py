@@ -386,7 +386,7 @@ def test_weight_decay_shrinks_the_weights() -> None:
         ({"schedule": {"steps": "many"}}, 'schedule: steps: found "many", expected a valid integer'),
         ({"schedule": {"stepps": 3}}, "schedule: no field 'stepps'; did you mean steps?"),
         ({"validation": {"every": -1}}, "validation: every: found -1, expected at least 0"),
-        ({"validation": {"by": "dice"}}, "validation: by: found 'dice', expected one of loss, auc"),
+        ({"validation": {"by": "accuracy"}}, "validation: by: found 'accuracy', expected one of loss, auc, dice"),
         ({"validation": {"evry": 1}}, "validation: no field 'evry'; did you mean every?"),
     ],
 )
