@@ -12,10 +12,8 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from medrobust.imaging import deformation
+from medrobust.imaging.window import WINDOW
 from medrobust.types import Outcome
-
-WINDOW = (-160.0, 240.0)
-"""HU from black to white in the usual display of soft tissue."""
 
 
 @dataclass(frozen=True)
