@@ -73,6 +73,7 @@ def _direct(resolved: Resolved) -> Iterator[tuple[Cell, ChosenAttack]]:
     targets = [(chosen, load_target(chosen.configured, in_zoo=chosen.in_zoo).digest) for chosen in resolved.targets]
     for condition in resolved.conditions:
         cases = _cases(condition, spec.data.split, spec.limit)
+        seed = spec.conditions[condition.name].seed
         for (chosen, digest), defense, attack in product(targets, resolved.defenses, condition.attacks):
             if chosen.attacks and attack.label not in chosen.attacks:
                 continue
@@ -82,7 +83,7 @@ def _direct(resolved: Resolved) -> Iterator[tuple[Cell, ChosenAttack]]:
             cell = Cell(
                 track=spec.track,
                 condition=condition.name,
-                seed=spec.seed,
+                seed=spec.seed if seed is None else seed,
                 data=condition.data,
                 data_digest=condition.dataset.digest,
                 data_label=condition.dataset.label,

@@ -64,12 +64,16 @@ class DataEntry(Strict):
 
 
 class ConditionEntry(Strict):
-    """What one condition overrides in the options of data, of every attack or explainer that has such a field, and of the budget."""
+    """What one condition overrides in the options of data, of every attack or explainer that has such a field, and of the budget.
+
+    seed: of draws and trainings, in place of the spec's.
+    """
 
     data: dict[str, Any] = {}
     attack: dict[str, Any] = {}
     explainer: dict[str, Any] = {}
     budget: dict[str, Any] = {}
+    seed: int | None = None
 
 
 def _named(value: Any) -> Any:

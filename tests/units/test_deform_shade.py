@@ -25,7 +25,7 @@ from medrobust.randomness import CaseRandom
 from medrobust.targets.segmentation import SegmentationTarget
 from medrobust.testing.slices import Densities, SliceData
 from medrobust.types import Attacked, Batch, Case
-from medrobust_attacks.deformation.budget import DeformationBudget
+from medrobust_attacks.deformation.budget import DeformationBudget, perceptibility
 from medrobust_attacks.deformation.deform_shade import DeformShade
 from medrobust_attacks.deformation.lesson import Lesson, agreement, overlap
 from medrobust_attacks.deformation.losses import AttackLoss, critic_loss
@@ -592,6 +592,21 @@ def test_a_budget_is_kept_by_one_factor() -> None:
     assert free.field is not None
     factors = (held.field / free.field).flatten(1)
     assert torch.allclose(factors, factors[:, :1].expand_as(factors), rtol=1e-3)
+
+
+@pytest.mark.parametrize("use", ["both", "field", "shading"])
+def test_an_attack_that_spends_its_budget_comes_to_p_unless_another_limit_binds(use: str) -> None:
+    clean = batch()
+    shy = DeformShade(SMALL, dict(replace(TINY, start=1.0).build(3, BOTH).state_dict()), use=use)
+    small = perceptibility(run(shy).image, clean)
+    budget = DeformationBudget(p=2 * float(small.max()), displacement=1e6, folding=1.0, shading=1e6)
+    spent = run(replace(shy, spend=True), budget=budget)
+    assert torch.allclose(perceptibility(spent.image, clean), torch.full_like(small, budget.p), rtol=1e-3)
+    assert budget.audit(clean, spent) == ("",) * 4
+    tight = replace(budget, displacement=0.01, shading=0.01)
+    held = run(replace(shy, spend=True), budget=tight)
+    assert tight.audit(clean, held) == ("",) * 4
+    assert bool((perceptibility(held.image, clean) < small).all())
 
 
 def test_draws_are_the_case_s_own_and_neither_batch_nor_order_changes_a_bit() -> None:

@@ -89,6 +89,11 @@ def test_what_changes_a_number_or_a_name_changes_identity(write_spec: Write, cha
     assert run_digest(plan(write_spec(change)).cells) != run_digest(plan(write_spec()).cells)
 
 
+def test_a_condition_may_have_a_seed_of_its_own(write_spec: Write) -> None:
+    seeded = plan(write_spec(("batch: 4", "batch: 4\nseed: 7"), ("  half: {", "  again: {seed: 3}\n  half: {"))).cells
+    assert {(cell.condition, cell.seed) for cell in seeded} == {("again", 3), ("half", 7)}
+
+
 def test_limit_keeps_the_first_cases(write_spec: Write) -> None:
     assert {cell.cases for cell in plan(write_spec(), limit=5).cells} == {5}
 

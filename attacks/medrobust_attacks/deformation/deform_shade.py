@@ -20,6 +20,8 @@ from medrobust_attacks.deformation.recipe import PARTS, DeformationTraining
 from medrobust_attacks.perturbation.training import Report
 
 KEEPS = ("first", "worst")
+MOST = 16.0
+"""Times what the generator made that an attack may come to which spends all of p."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,14 @@ class DeformShade:
 
     Source: Chen et al. 2019, arXiv:1909.11167, eq. 1 and figure 1. The latents are drawn anew for each slice. The paper says neither how many draws
     are scored nor whether its rows of D and V alone have one branch switched off (`use`) or trained alone (`training.parts`); both can be had.
-    Field and shading are scaled by one factor where they leave the budget, and the truth is warped along.
+    Field and shading are scaled down by one factor where they leave the budget, and the truth is warped along.
 
     training: how the generator is trained; attacks of equal settings share its weights.
     weights: of the generator, by name; empty before it is trained.
     use: both; field or shading: that branch of the generator alone, the other put to zero.
     samples: draws for each slice, at least 1.
     keep: first: the first draw, the target is not asked; worst: the draw of the highest mean cross-entropy against the warped truth, one query each.
+    spend: scale what stays below the budget's p up to it too, as far as its other limits allow, so that attacks compare at equal p.
     """
 
     threat: ClassVar[str] = "white-box"
@@ -45,6 +48,7 @@ class DeformShade:
     use: str = "both"
     samples: int = 1
     keep: str = "first"
+    spend: bool = False
 
     def __post_init__(self) -> None:
         if self.use not in PARTS:
@@ -101,6 +105,8 @@ class DeformShade:
         shading = torch.cat([one.shading for one in made]) * batch.context["std"].view(-1, 1, 1, 1)
         if "shading" not in self._used:
             shading = torch.zeros_like(shading)
+        if self.spend:
+            moved, shading = None if moved is None else MOST * moved, MOST * shading
         moved, shading = budget.project(batch, moved, shading)
         if moved is None:
             return Attacked(batch.image + shading)
