@@ -89,6 +89,12 @@ def test_what_changes_a_number_or_a_name_changes_identity(write_spec: Write, cha
     assert run_digest(plan(write_spec(change)).cells) != run_digest(plan(write_spec()).cells)
 
 
+def test_a_target_may_be_given_some_of_the_metrics_alone(write_spec: Write) -> None:
+    chosen = plan(write_spec(("batch: 4", "batch: 4"), ("name: unet,", "name: unet, metrics: [tiny-error],"), ("attacked: [tiny-error]", "attacked: [tiny-error, tiny-volume]"))).cells
+    given = {(cell.columns["target"], tuple(metric.label for metric in cell.metrics)) for cell in chosen if cell.attack}
+    assert given == {("zero-filled", ("tiny-error", "tiny-volume")), ("unet", ("tiny-error",))}
+
+
 def test_limit_keeps_the_first_cases(write_spec: Write) -> None:
     assert {cell.cases for cell in plan(write_spec(), limit=5).cells} == {5}
 
