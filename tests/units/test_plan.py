@@ -90,7 +90,8 @@ def test_what_changes_a_number_or_a_name_changes_identity(write_spec: Write, cha
 
 
 def test_a_target_may_be_given_some_of_the_metrics_alone(write_spec: Write) -> None:
-    chosen = plan(write_spec(("batch: 4", "batch: 4"), ("name: unet,", "name: unet, metrics: [tiny-error],"), ("attacked: [tiny-error]", "attacked: [tiny-error, tiny-volume]"))).cells
+    more, fewer = ("attacked: [tiny-error]", "attacked: [tiny-error, tiny-volume]"), ("name: unet,", "name: unet, metrics: [tiny-error],")
+    chosen = plan(write_spec(more, fewer)).cells
     given = {(cell.columns["target"], tuple(metric.label for metric in cell.metrics)) for cell in chosen if cell.attack}
     assert given == {("zero-filled", ("tiny-error", "tiny-volume")), ("unet", ("tiny-error",))}
 
