@@ -65,6 +65,7 @@ def band_powers(image: Tensor, bands: int) -> Tensor:
     spectrum = log_power(image)
     down, across = (torch.fft.fftfreq(length, dtype=torch.float64, device=image.device) for length in image.shape[-2:])
     radius = (down[:, None].square() + across.square()).sqrt()
-    edges = [1.0, *(0.5 * 2 ** (-band / 2) for band in range(bands))]
+    # frequencies that lie on an edge, such as (1/4, 1/4), belong below it however they are rounded
+    edges = [1.0, *(0.5 * 2 ** (-band / 2) * (1 + 1e-9) for band in range(bands))]
     inside = [(radius <= high) & (radius > low) for high, low in pairwise(edges)]
     return torch.stack([spectrum[:, where].mean(1) for where in inside], 1)

@@ -14,6 +14,7 @@ from medrobust.stats.delong import (
     logit,
     wald,
 )
+from medrobust.stats.distance import frechet, kernel_distance, standardised
 from medrobust.stats.obuchowski_rockette import (
     Components,
     Effect,
