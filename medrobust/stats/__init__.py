@@ -51,7 +51,9 @@ __all__ = [
     "expanded",
     "fixed_cases",
     "fixed_readers",
+    "frechet",
     "jackknife_covariance",
+    "kernel_distance",
     "logit",
     "mean",
     "obuchowski_rockette",
@@ -60,6 +62,7 @@ __all__ = [
     "percentile",
     "random_readers_and_cases",
     "ratio",
+    "standardised",
     "wald",
     "wilson",
 ]
