@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from medrobust.data.mammogram import Outline, birads_number
+from medrobust.data.mammogram_file import one_of, read_rows, text_rows
 from medrobust.errors import DataError
 
 NAME = re.compile(r"([^_]+)_([^_]+)_MG_([LR])_([A-Z]+)_ANON")
@@ -45,27 +46,19 @@ def read_table(folder: Path) -> tuple[Path, dict[str, Listed]]:
     if path is None:
         msg = f"{folder}: found no INbreast.csv and no INbreast.xls, expected one of them"
         raise DataError(msg)
-    table = _csv(path) if path.suffix == ".csv" else _excel(path)
-    table.columns = pd.Index([str(name).strip() for name in table.columns])
-    missing = [name for name in COLUMNS if name not in table.columns]
-    if missing:
-        msg = f"{path}: found no column '{missing[0]}', expected {', '.join(COLUMNS)}"
-        raise DataError(msg)
+    table = read_rows(path, COLUMNS, ";") if path.suffix == ".csv" else _excel(path)
     rows: dict[str, Listed] = {}
-    for row in table.fillna("").to_dict("records"):
-        name = re.sub(r"\.0$", "", str(row["File Name"]).strip())
+    for row in table:
+        name = re.sub(r"\.0$", "", row["File Name"])
         if not name:  # the sums under the rows of the xls
             continue
         where = f"{path}: {name}"
         if name in rows:
             msg = f"{where}: found the image twice, expected each once"
             raise DataError(msg)
-        side = str(row["Laterality"]).strip().upper()
-        if side not in ("L", "R"):
-            msg = f"{where}: Laterality: found '{side}', expected L or R"
-            raise DataError(msg)
-        mass = str(row["Mass"]).strip().upper() == "X" if "Mass" in table.columns else None
-        rows[name] = Listed(side, view_of(str(row["View"])), birads_number(row["Bi-Rads"], where), mass)
+        side = one_of(where, "Laterality", row["Laterality"].upper(), ("L", "R"))
+        mass = row["Mass"].upper() == "X" if "Mass" in row else None
+        rows[name] = Listed(side, view_of(row["View"]), birads_number(row["Bi-Rads"], where), mass)
     return path, rows
 
 
@@ -101,20 +94,13 @@ def _point(path: Path, text: object) -> tuple[float, float]:
     return float(match[1]), float(match[2])
 
 
-def _csv(path: Path) -> pd.DataFrame:
+def _excel(path: Path) -> list[dict[str, str]]:
     try:
-        return pd.read_csv(path, sep=";", dtype=str, encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError, ValueError, pd.errors.ParserError) as error:
-        msg = f"{path}: found no table that can be read ({' '.join(str(error).split())}), expected columns separated by ';'"
-        raise DataError(msg) from error
-
-
-def _excel(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_excel(path, dtype=str)
+        table = pd.read_excel(path, dtype=str)
     except ImportError as error:
         msg = f"{path}: found an Excel file and no package that reads it, expected one (pip install xlrd), or the table saved as INbreast.csv"
         raise DataError(msg) from error
     except Exception as error:  # its reader raises whatever it likes
         msg = f"{path}: found no table that can be read ({' '.join(str(error).split())}), expected one of INbreast"
         raise DataError(msg) from error
+    return text_rows(path, table, COLUMNS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +18,18 @@ MINOR = ("calcification", "point")
 
 @dataclass(frozen=True)
 class Outline:
-    """A lesion's outline.
+    """A lesion's outline, as points or as a mask.
 
     kind: mass, calcification or another word, lower case. points: (k, 2) in pixels of the file, x before y; one or two are dots.
+    mask: (h, w) of the file's pixels, or of as many as lie the same way; None where there are points.
+    birads, pathology: of the lesion by itself, where the set says them; None and empty where it does not.
     """
 
     kind: str
-    points: NDArray[np.float64]
+    points: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
+    mask: NDArray[np.bool_] | None = None
+    birads: int | None = None
+    pathology: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,12 +66,13 @@ class Mammogram:
 class Rule:
     """How an image comes by its label.
 
-    label: 1 cancerous, 0 healthy, None left out. says: in words, for the label of results. kinds: of outlines that count; none means all.
+    label: 1 cancerous, 0 healthy, None left out. counts: whether an outline is of a lesion that makes a cancerous image so.
+    says: in words, for the label of results.
     """
 
     label: Callable[[Mammogram], int | None]
+    counts: Callable[[Outline], bool]
     says: str
-    kinds: tuple[str, ...] = ()
 
 
 def birads_number(stated: object, where: str) -> int:
@@ -109,17 +115,37 @@ def _against_all(one: Mammogram) -> int:
     return int(one.pathology == "malignant")
 
 
+def _counts_3(one: Outline) -> bool:
+    return one.birads is None or one.birads >= 3
+
+
+def _counts_4(one: Outline) -> bool:
+    return one.birads is None or one.birads >= 4
+
+
+def _counts_mass(one: Outline) -> bool:
+    return one.kind in ("mass", "spiculated region")
+
+
+def _counts_malignant(one: Outline) -> bool:
+    return one.pathology in ("", "malignant")
+
+
+def _counts_any(one: Outline) -> bool:  # noqa: ARG001 - every outline does
+    return True
+
+
 BIRADS: Mapping[str, Rule] = {
-    "birads>=3": Rule(_at_least_3, "BI-RADS 3 and above cancerous, 0 left out"),
-    "birads>=4 drop 3": Rule(_at_least_4, "BI-RADS 4 and above cancerous, 3 and 0 left out"),
+    "birads>=3": Rule(_at_least_3, _counts_3, "BI-RADS 3 and above cancerous, 0 left out"),
+    "birads>=4 drop 3": Rule(_at_least_4, _counts_4, "BI-RADS 4 and above cancerous, 3 and 0 left out"),
 }
-MASS: Mapping[str, Rule] = {"mass": Rule(_mass, "any mass cancerous", ("mass", "spiculated region"))}
-AGAINST_NORMAL = Rule(_against_normal, "malignant cancerous, benign left out")
-AGAINST_ALL = Rule(_against_all, "malignant cancerous, benign healthy")
-LISTED = Rule(_listed, "any listed lesion cancerous")
+MASS: Mapping[str, Rule] = {"mass": Rule(_mass, _counts_mass, "any mass cancerous")}
+AGAINST_NORMAL = Rule(_against_normal, _counts_malignant, "malignant cancerous, benign left out")
+AGAINST_ALL = Rule(_against_all, _counts_malignant, "malignant cancerous, all else healthy")
+LISTED = Rule(_listed, _counts_any, "any listed lesion cancerous")
 
 
 def counted(outlines: list[Outline], rule: Rule) -> list[Outline]:
-    """Of a cancerous image's outlines those that make it so: of the rule's kinds; single calcifications only where nothing else is outlined."""
-    found = [one for one in outlines if not rule.kinds or one.kind in rule.kinds]
+    """Of a cancerous image's outlines those that make it so by the rule; single calcifications only where nothing else is outlined."""
+    found = [one for one in outlines if rule.counts(one)]
     return [one for one in found if not one.kind.startswith(MINOR)] or found

@@ -9,11 +9,15 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes, binary_opening, label
 from skimage.draw import polygon
-from skimage.filters import threshold_triangle
+from skimage.filters import threshold_otsu
 from torch.nn.functional import interpolate
 
 from medrobust.data.mammogram import Outline
 from medrobust.errors import DataError
+
+DARK, EDGE = -0.88, 2
+FLOOR = 1.008
+"""Added to an image of [-1, 1] before its logarithm is taken: one of 256 grey levels above the least."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +60,26 @@ class Frame:
         return np.stack([(points[:, 1] + 0.5) * rows / self.shape[0] - 0.5, (x + 0.5) * columns / self.shape[1] - 0.5], 1)
 
     def mask(self, outlines: list[Outline]) -> NDArray[np.bool_]:
-        """What lies inside any of the outlines, (*size); of one or two points, or of less than a pixel, the pixel that they lie in."""
+        """What lies inside any of the outlines, (*size): at least one pixel of each, the one where most of it lies."""
         found = np.zeros(self.size, bool)
         for outline in outlines:
-            points = self.points(outline.points)
-            if len(points) > 2:
-                found[polygon(points[:, 0], points[:, 1], self.size)] = True
-            dots = np.clip(np.rint(points if len(points) <= 2 else points.mean(0, keepdims=True)).astype(int), 0, np.array(self.filled) - 1)
-            if len(points) <= 2 or len(polygon(points[:, 0], points[:, 1], self.size)[0]) == 0:
-                found[dots[:, 0], dots[:, 1]] = True
+            found |= self._polygon(outline.points) if outline.mask is None else self._covered(outline.mask)
+        return found
+
+    def _polygon(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        found = np.zeros(self.size, bool)
+        placed = self.points(points)
+        if len(placed) > 2:
+            found[polygon(placed[:, 0], placed[:, 1], self.size)] = True
+        if not found.any():
+            dots = np.rint(placed if len(placed) <= 2 else placed.mean(0, keepdims=True)).astype(int)
+            rows, columns = np.clip(dots, 0, np.array(self.filled) - 1).T
+            found[rows, columns] = True
+        return found
+
+    def _covered(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        covered = Frame((mask.shape[0], mask.shape[1]), self.size, self.flip).image(mask.astype(np.int32))
+        found: NDArray[np.bool_] = covered >= min(0.5, covered.max()) if covered.any() else np.zeros(self.size, bool)
         return found
 
 
@@ -81,14 +96,18 @@ def scaled(image: NDArray[np.float32], name: object) -> NDArray[np.float32]:
 def breast_mask(image: NDArray[np.float32]) -> NDArray[np.bool_]:
     """The breast in an image of [-1, 1]: the largest piece of what is no background, filled.
 
-    Background is the least value where it fills a fifth of the image, as behind digital mammograms; else, as on film, what is under the threshold
-    of the triangle method.
+    Behind a digital mammogram the background is the least value. Film is nowhere as dark as what pads it: where more than 4 % of what is above the
+    least value lies in the lowest 6 % of the range, background is also what Otsu's threshold of logarithms takes off.
     """
-    digital = float((image <= -1).mean()) > 0.2
-    body = image > -1 if digital else image > threshold_triangle(image)
-    pieces, count = label(binary_opening(body, iterations=2))
+    above = image > -1
+    body = above
+    if float((image[above] < DARK).mean()) > 0.04:
+        level = np.log(image + FLOOR)
+        body = level > threshold_otsu(level[above])
+    opened = binary_opening(np.pad(body, EDGE, mode="edge"), iterations=EDGE)[EDGE:-EDGE, EDGE:-EDGE]
+    pieces, count = label(opened)
     if not count:
-        return body
+        return above
     largest = 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
     found: NDArray[np.bool_] = binary_fill_holes(pieces == largest)
     return found

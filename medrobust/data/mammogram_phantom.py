@@ -20,10 +20,11 @@ from medrobust.data.mammogram import Rule
 from medrobust.data.mammogram_set import known_options
 from medrobust.data.splits import SPLITS as SPLITS_FILE
 from medrobust.data.splits import write_splits
-from medrobust.imaging.mammogram import PIXEL, Mammogram, Woman, mammogram, woman
+from medrobust.imaging.mammogram import Mammogram, Woman, mammogram, woman
+from medrobust.imaging.mammogram_anatomy import PIXEL
 from medrobust.types import Batch, Case
 
-GENERATOR = 1
+GENERATOR = 2
 """Raised whenever the generator changes a number it makes."""
 
 BIRADS = {1: ("1",), 2: ("2",), 3: ("3",), 4: ("4a", "4b", "4c"), 5: ("5", "6")}

@@ -62,7 +62,7 @@ class MammogramSet:
         """Identity of names, bytes, labels, sides, splits and frame, 12 hexadecimal digits."""
         listed = [(split, case.case) for split in sorted(self.splits) for case in self._listed(split)]
         content = content_digests(sorted({path for _, name in listed for path in _files(self.images[name])}))
-        parts = [f"{self.size} {self.labels} {self.rule.kinds}"]
+        parts = [f"{self.size} {self.labels} {self.rule.says}"]
         for split, name in listed:
             one = self.images[name]
             said = f"{one.patient} {one.laterality} {one.view} {self.rule.label(one)} {one.outlined}"
@@ -207,9 +207,12 @@ def known_options(
         msg = "views: found none, expected some, such as CC and MLO"
         raise ValueError(msg)
     for field, share in (("val", val), ("test", test)):
-        if not 0 <= share <= 1 or val + test > 1:
-            msg = f"{field}: found {share}, expected a share in [0, 1], and val + test at most 1"
+        if not 0 <= share <= 1:
+            msg = f"{field}: found {share}, expected a share in [0, 1]"
             raise ValueError(msg)
+    if val + test > 1:
+        msg = f"val: found {val}, expected at most what test ({test}) leaves"
+        raise ValueError(msg)
 
 
 def agree(path: Path, here: str, found: tuple[str, str], there: str, expected: tuple[str, str]) -> None:

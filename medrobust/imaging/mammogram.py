@@ -9,8 +9,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from medrobust.imaging.mammogram_anatomy import GLAND, MUSCLE, PIXEL, SHAPE, SKIN, Breast, fat, ligaments, parenchyma, vessels
-from medrobust.imaging.mammogram_lesions import CLUSTER, MASS, Finding, Lesion, calcifications, cluster, smooth_mass, spiculated_mass
+from medrobust.imaging.mammogram_anatomy import GLAND, MUSCLE, SHAPE, SKIN, Breast, fat, ligaments, parenchyma, vessels
+from medrobust.imaging.mammogram_lesions import Finding, Lesion, calcifications, cluster, smooth_mass, spiculated_mass
 from medrobust.imaging.smooth import Array
 
 GAIN = 1250.0
@@ -55,21 +55,21 @@ def woman(random: Generator, cancerous: bool) -> Woman:
     """One woman, cancerous (BI-RADS 3 to 5) or healthy (1 and 2).
 
     Densities a to d stand 15, 35, 35 and 15 in a hundred, whoever is ill. A malignant lesion is a spiculated mass, in every third with a cluster of
-    microcalcifications, or, in every sixth woman, such a cluster alone; BI-RADS 3 is a smooth mass whose margin is partly obscured; BI-RADS 2 is a
-    smooth mass seen all round, or coarse calcifications. These are in every fourth cancerous breast too.
+    microcalcifications, or, in every sixth woman, such a cluster alone; malignant masses are a quarter denser. BI-RADS 3 is a smooth mass, its margin
+    partly obscured; BI-RADS 2 is a smooth mass seen all round, or coarse calcifications. These are in every fourth cancerous breast too.
     """
     draw, kind, both = random.uniform(size=3)
     density = 1 + int(np.searchsorted([0.15, 0.5, 0.85], random.uniform()))
     dense = random.uniform(*((0.05, 0.16), (0.22, 0.40), (0.45, 0.65), (0.70, 0.88))[density - 1])
-    birads = 3 + int(np.searchsorted([0.2, 0.55], draw)) if cancerous else 1 + int(draw > 0.5)
-    radius, contrast = random.uniform(4, 12), random.uniform(0.32, 0.62)
+    birads = 3 + int(np.searchsorted([0.16, 0.55], draw)) if cancerous else 1 + int(draw > 0.5)
+    radius, contrast = random.uniform(4, 12), random.uniform(0.34, 0.64)
     lesion = None
     if birads >= 4:
         has_mass = bool(kind > 1 / 6)
-        lesion = Lesion(radius, contrast, spiculated=has_mass, clustered=bool(not has_mass or both < 1 / 3))
-    elif birads == 3 or (birads == 2 and kind < 0.6):
+        lesion = Lesion(radius, 1.25 * contrast, spiculated=has_mass, clustered=bool(not has_mass or both < 1 / 3))
+    elif birads == 3 or (birads == 2 and kind < 0.5):
         lesion = Lesion(radius, contrast, smooth=True, obscured=birads == 3)
-    shown = both < 0.25 if birads >= 3 else birads == 2 and (kind > 0.6 or both < 0.3)
+    shown = both < 0.25 if birads >= 3 else birads == 2 and (kind >= 0.5 or both < 0.3)
     return Woman(
         birads=birads,
         density=density,
@@ -120,5 +120,3 @@ def _lesions(random: Generator, breast: Breast, one: Woman, gland: Array, log: A
         findings += calcifications(random, log, [breast.place(random, gland, 2.0) for _ in range(one.coarse)])
     return findings
 
-
-__all__ = ["CLUSTER", "MASS", "PIXEL", "SHAPE", "Finding", "Mammogram", "Woman", "mammogram", "woman"]

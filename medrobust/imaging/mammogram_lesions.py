@@ -42,22 +42,22 @@ class Lesion:
     @property
     def reach(self) -> float:
         """Millimetres from the middle to what it reaches at most, nearly."""
-        return self.radius * (1.6 if self.spiculated else 1.1)
+        return self.radius * (2.2 if self.spiculated else 1.1)
 
 
 def spiculated_mass(random: Generator, log: Array, at: tuple[float, float], lesion: Lesion) -> list[Finding]:
-    """Add an irregular core with spicules that radiate 1.5 to 2.8 radii; outline the core, and the region that spicules reach."""
+    """Add an irregular core with spicules that radiate about 1.5 to 3 radii; outline the core, and the region that spicules reach."""
     radius = lesion.radius * random.uniform(0.93, 1.07)
     far, angle = _polar(at)
     shape = _wavy(random, angle, 0.10, 7)
     edge = radius * shape
     log += _lump(far, edge, 1.1) * np.float32(lesion.contrast * 2 * radius / 10)
     count = int(random.integers(14, 26))
-    lengths = radius * random.uniform(1.45, 2.6, count) + 2
+    lengths = radius * random.uniform(1.5, 2.7, count) + 2.5
     halo = np.zeros(SHAPE, np.float32)
     for turn, length in zip((np.arange(count) + random.uniform(-0.35, 0.35, count)) / count * 2 * np.pi, lengths, strict=True):
         _spicule(random, halo, at, turn, 0.5 * radius, length)
-    log += halo * np.float32(lesion.contrast * random.uniform(0.28, 0.42))
+    log += halo * np.float32(lesion.contrast * random.uniform(0.36, 0.54))
     turns = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     around = np.interp(turns, np.arange(count) / count * 2 * np.pi, lengths, period=2 * np.pi)
     core = np.interp(turns, *_by_angle(angle, edge), period=2 * np.pi)
@@ -81,12 +81,12 @@ def smooth_mass(random: Generator, log: Array, at: tuple[float, float], lesion: 
 
 
 def cluster(random: Generator, log: Array, at: tuple[float, float], lesion: Lesion) -> list[Finding]:
-    """Add 8 to 22 microcalcifications of 0.3 to 0.9 mm, uneven in size and shape, within some mm; outline where they lie."""
+    """Add 8 to 22 microcalcifications of 0.5 to 1.1 mm, uneven in size and shape, within some mm; outline where they lie."""
     spread = max(0.42 * lesion.radius, 2.4)
     count = int(random.integers(8, 23))
-    offsets = random.normal(0, spread, size=(count, 2))
+    offsets = random.normal(0, 1, size=(count, 2)) * spread
     for dy, dx in offsets:
-        _speck(random, log, (at[0] + dy, at[1] + dx), random.uniform(0.2, 0.5), random.uniform(0.35, 0.9))
+        _speck(random, log, (at[0] + dy, at[1] + dx), random.uniform(0.25, 0.55), random.uniform(0.5, 1.2))
     turns = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     reach = np.full(24, float(np.hypot(*offsets.T).max()) + 1.0)
     return [Finding(CLUSTER, _points(at, turns, reach))]
@@ -152,4 +152,5 @@ def _by_angle(angle: Array, values: Array) -> tuple[NDArray[np.float64], NDArray
 
 
 def _points(at: tuple[float, float], turns: NDArray[np.float64], radii: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.stack([at[1] + radii * np.cos(turns), at[0] + radii * np.sin(turns)], 1) / PIXEL - 0.5
+    found = np.stack([at[1] + radii * np.cos(turns), at[0] + radii * np.sin(turns)], 1) / PIXEL - 0.5
+    return np.clip(found, 0, np.array(SHAPE)[::-1] - 1)

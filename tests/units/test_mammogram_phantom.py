@@ -8,6 +8,7 @@ import plistlib
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,8 @@ import torch
 
 from medrobust.data.mammogram_phantom import MammogramPhantom
 from medrobust.errors import DataError
-from medrobust.imaging.mammogram import SHAPE, Mammogram, Woman, mammogram, woman
-from medrobust.imaging.mammogram_anatomy import PIXEL, power_law
+from medrobust.imaging.mammogram import Mammogram, Woman, mammogram, woman
+from medrobust.imaging.mammogram_anatomy import PIXEL, SHAPE, power_law
 
 SMALL = MammogramPhantom(train=2, val=1, test=6)
 
@@ -58,7 +59,8 @@ def test_files_are_inbreast_s_and_say_the_same_of_side_and_view() -> None:
     folder = SMALL.make("test") / "test"
     rows = rows_of(folder)
     names = {path.name: path for path in (folder / "AllDICOMs").iterdir()}
-    assert len(rows) == len(names) == len(list((folder / "PectoralMuscle" / "Pectoral_Muscle_XML").iterdir())) + sum(row["View"] == "CC" for row in rows)
+    muscles = list((folder / "PectoralMuscle" / "Pectoral_Muscle_XML").iterdir())
+    assert len(rows) == len(names) == len(muscles) + sum(row["View"] == "CC" for row in rows)
     for row in rows:
         short = {"MLO": "ML", "CC": "CC"}[row["View"]]
         patient = row["File Name"][:8]
@@ -82,7 +84,7 @@ def test_what_is_loaded_lies_with_its_chest_wall_to_the_left_and_its_lesion_in_t
     batch = SMALL.load(cases)
     assert batch.image.shape == (len(cases), 1, 256, 256)
     assert (batch.image.dtype, batch.truth.dtype) == (torch.float32, torch.int64)
-    assert (batch.context["lesion"].dtype, batch.context["breast"].dtype, batch.context["outlined"].dtype) == (torch.float32, torch.float32, torch.bool)
+    assert [batch.context[name].dtype for name in ("lesion", "breast", "outlined")] == [torch.float32, torch.float32, torch.bool]
     assert batch.image.flatten(1).amin(1).tolist() == [-1] * len(cases)
     assert batch.image.flatten(1).amax(1).tolist() == [1] * len(cases)
     assert batch.context["outlined"].all()
@@ -198,7 +200,7 @@ def test_a_damaged_file_is_named_and_unknown_splits_and_options_are_refused(tmp_
         one.make("test")
     with pytest.raises(DataError, match="mammogram-phantom: found no split 'tset', expected one of train, val, test"):
         SMALL.cases("tset")
-    with pytest.raises(ValueError, match="labels: found 'pathology', expected one that mammogram-phantom can serve: birads>=3, birads>=4 drop 3, mass"):
+    with pytest.raises(ValueError, match="labels: found 'pathology', expected one that mammogram-phantom can serve: birads>=3, birads"):
         MammogramPhantom(labels="pathology")
     with pytest.raises(ValueError, match="test: found 0, expected at least 1"):
         MammogramPhantom(test=0)
@@ -212,14 +214,13 @@ def test_the_texture_follows_the_power_law(shown: list[tuple[Woman, bool, Mammog
     """Slope of the radial spectrum of squares inside breasts without calcifications, below the noise; that of real ones is about 3."""
     slopes = []
     for _, _, one in (row for row in shown if not row[0].coarse):
-        rows, columns = np.nonzero(one.image > 0)
-        top, left = int(np.median(rows)) - 64, 24
+        top, left = int(np.median(np.nonzero(one.image > 0)[0])) - 64, 24
         square = one.image[top : top + 128, left : left + 128].astype(np.float64)
         window = np.hanning(128)
         power = np.abs(np.fft.fft2((square - square.mean()) * window[:, None] * window[None])) ** 2
         frequency = np.hypot(np.fft.fftfreq(128)[:, None], np.fft.fftfreq(128)[None])
         edges = np.geomspace(0.025, 0.15, 8)
-        radial = [np.log(power[(frequency >= low) & (frequency < high)].mean()) for low, high in zip(edges, edges[1:], strict=False)]
+        radial = [np.log(power[(frequency >= low) & (frequency < high)].mean()) for low, high in pairwise(edges)]
         slopes.append(-np.polyfit(np.log(np.sqrt(edges[1:] * edges[:-1])), radial, 1)[0])
     assert 2.3 < float(np.mean(slopes)) < 3.3
 
