@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def from_run(path: Path, attacks: Sequence[str] = (), target: str = "", conditio
     found: dict[str, Subject] = {}
     for folder in cells:
         assert folder.cell.attack is not None  # noqa: S101 - `stored_cells` gives no other
-        step = folder.cell.attack.options.get("step")
+        step = _step(folder.cell.attack.options)
         for one in images(folder):
             name = one.case.case
             if one.truth not in (0, 1):
@@ -67,8 +67,16 @@ def from_run(path: Path, attacks: Sequence[str] = (), target: str = "", conditio
                 raise StoreError(msg)
             before = found.setdefault(name, Subject(name, one.case.patient, one.truth, grey(one.clean, one.span), ()))
             target_class = {"inject": 1, "remove": 0}.get(one.statement.direction, 1 - one.truth)
-            made = (one.statement.attack, step if isinstance(step, int) else None, one.statement.direction, target_class)
+            made = (one.statement.attack, step, one.statement.direction, target_class)
             version = Version(*made, grey(one.attacked, one.span), one.statement.text)
             found[name] = Subject(name, before.patient, before.truth, before.original, (*before.versions, version))
     described = [{"cell": each.digest, "attack": each.cell.columns["attack"], "images": each.state().artifact} for each in cells]
     return list(found.values()), {"run": path.resolve().name, "data": cells[0].cell.data_label, "cells": described}
+
+
+def _step(options: Mapping[str, Any]) -> int | None:
+    """The training step whose generators an attack used: its option `step`, or where that is not set the last one of its training."""
+    training = options.get("training")
+    last = training.get("steps") if isinstance(training, Mapping) else None
+    step = last if options.get("step") is None else options["step"]
+    return step if isinstance(step, int) else None

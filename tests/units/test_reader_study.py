@@ -8,6 +8,8 @@ import io
 import json
 import re
 import stat
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -344,7 +346,7 @@ def a_run(out: Path, options: tuple[dict[str, Any], ...], truth: torch.dtype = t
 
 
 def test_a_run_gives_its_stored_images_as_subjects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = a_run(tmp_path, ({"direction": "tamper", "step": 35000}, {"direction": "inject", "step": None}))
+    path = a_run(tmp_path, ({"direction": "tamper", "step": 35000}, {"direction": "inject", "step": None, "training": {"steps": 70000}}))
     monkeypatch.setattr(tampered, "build", lambda *_: Made())
     found, source = from_run(path)
     assert [one.case for one in found] == [case.case for case in Made.listed]
@@ -352,7 +354,7 @@ def test_a_run_gives_its_stored_images_as_subjects(tmp_path: Path, monkeypatch: 
     for index, one in enumerate(found):
         early, late = one.versions
         assert (early.checkpoint, early.direction, early.target) == (35000, ("inject", "remove")[index % 2], 1 - index % 2)
-        assert (late.checkpoint, late.direction, late.target) == (None, "inject", 1)
+        assert (late.checkpoint, late.direction, late.target) == (70000, "inject", 1)
         low, high = float(clean[index].min()), float(clean[index].max())
         expected = ((clean[index, 0].numpy() - low) / (high - low) * 255).round().astype(np.uint8)
         assert np.abs(one.original.astype(int) - expected).max() <= 1
@@ -397,3 +399,16 @@ def test_the_verb_makes_a_study_from_folders(tmp_path: Path, capsys: pytest.Capt
 def test_subjects_may_be_of_any_kind_that_has_pixels(tmp_path: Path) -> None:
     one = Subject("c", "p", 0, np.zeros((9, 9), dtype=np.uint8), subjects(1, (9, 9), (None,))[0].versions)
     assert len(made(tmp_path, 1, 0, subjects=[one])[1].images) == 2
+
+
+@pytest.mark.parametrize("arguments", ["reader-study --help", "reader-study make --help", "reader-study score --help", "images --help"])
+def test_help_imports_no_torch(arguments: str) -> None:
+    heavy = "sorted({'torch', 'numpy', 'pandas'} & set(sys.modules))"
+    code = f"import sys\nfrom medrobust.cli.app import call\nprint(call({arguments.split()!r}), {heavy})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"
+
+
+def test_scoring_imports_no_torch() -> None:
+    code = "import sys, medrobust.reader_study.score, medrobust.reader_study.folders, medrobust.reader_study.make; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
