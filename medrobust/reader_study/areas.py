@@ -93,8 +93,9 @@ def one_reader(key: Key, one: Returned, name: str) -> OneReader:
 
 
 def all_readers(key: Key, readers: Sequence[OneReader]) -> AllReaders | None:
-    """None for fewer than two readers: nothing is then known of how readers differ."""
-    if len(readers) < 2:
+    """None for fewer than two readers, of whom nothing is known of how readers differ, and where one rated no image of a kind."""
+    needed = [each for one in readers for each in (one.samples.originals, *one.samples.tampered.values(), *one.samples.detection.values())]
+    if len(readers) < 2 or any(len(sample.scores) == 0 for sample in needed):
         return None
     compared = {
         convention: _over(

@@ -54,7 +54,10 @@ def score(sealed: Path, paths: Sequence[Path], *, allow_incomplete: bool = False
     key = read_key(sealed)
     returned, notes = collected(key, paths, allow_incomplete=allow_incomplete)
     readers = [one_reader(key, one, name) for one, name in zip(returned, _names([one.reader.shown for one in returned]), strict=True)]
-    parts = tables(key, returned, readers, all_readers(key, readers))
+    mean = all_readers(key, readers)
+    if mean is None and len(readers) > 1:
+        notes.append("no line over all readers: one of them rated no image of a kind")
+    parts = tables(key, returned, readers, mean)
     figure = curves(key, readers)
     images = key.images.values()
     chapter = Chapter(

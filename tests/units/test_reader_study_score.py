@@ -423,6 +423,14 @@ def test_a_class_that_is_missing_is_said_not_nan(tmp_path: Path) -> None:
     scored.write(tmp_path / "out")
 
 
+def test_a_study_without_a_tampered_image_is_scored_as_far_as_it_goes(tmp_path: Path) -> None:
+    done, key = made(tmp_path, 0, 1)
+    scored = score(done.key, [write(tmp_path / "a.json", answers(key)), write(tmp_path / "b.json", answers(key, "R2", perfect))])
+    assert scored.notes == ("no line over all readers: one of them rated no image of a kind",)
+    assert {entry.note for line in scored.tables[0].lines for entry in line.entries} == {"undefined"}
+    scored.write(tmp_path / "out")
+
+
 @pytest.mark.parametrize(("text", "expected"), [("a\nb", "a b"), ("\u202ea", "\\u202ea"), ("x" * 300, "x" * (LONGEST - 1) + "…"), ("  a  b ", "a b")])
 def test_strangers_text_is_contained(text: str, expected: str) -> None:
     assert contained(text) == expected
