@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.random import Generator
@@ -152,12 +153,19 @@ def power_law(random: Generator, shape: tuple[int, int], beta: float, stretch: f
     stretch: of what is seen, along the second axis. lowest: frequency in periods of the first axis; below it there is nothing.
     """
     white = np.fft.rfft2(random.standard_normal(shape, dtype=np.float32))
+    field = np.fft.irfft2(white * _amplitude(shape, beta, stretch, lowest), s=shape)
+    scaled: Array = (field / field.std()).astype(np.float32)
+    return scaled
+
+
+@lru_cache(maxsize=16)
+def _amplitude(shape: tuple[int, int], beta: float, stretch: float, lowest: float) -> Line:
+    """Root of the power at each frequency, (h, w // 2 + 1)."""
     fy, fx = np.fft.fftfreq(shape[0])[:, None] * shape[0], np.fft.rfftfreq(shape[1])[None] * shape[0] * stretch
     frequency = np.hypot(fy, fx)
     frequency[frequency < lowest] = np.inf
-    field = np.fft.irfft2(white * frequency ** (-beta / 2), s=shape)
-    scaled: Array = (field / field.std()).astype(np.float32)
-    return scaled
+    found: Line = frequency ** (-beta / 2)
+    return found
 
 
 def fat(random: Generator, strands: Array) -> Array:

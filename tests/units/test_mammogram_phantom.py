@@ -295,3 +295,16 @@ def test_side_files_name_every_outline() -> None:
         for region in image["ROIs"]:
             assert region["NumberOfPoints"] == len(region["Point_px"])
             assert region["Name"] in ("Mass", "Spiculated Region", "Cluster", "Calcification")
+
+
+def test_the_numbers_stay_what_shipped_results_were_measured_on() -> None:
+    """Means and deviations to three digits: they hold across processors, where the last bits of a float need not."""
+    for index, (birads, views, mean, std, covered) in enumerate(KNOWN):
+        random, one, shown = MammogramPhantom()._patient("test", index)
+        image = mammogram(random, one, oblique=shown[0] == "MLO").image
+        assert (one.birads, shown) == (birads, views)
+        assert (image.mean(), image.std()) == pytest.approx((mean, std), rel=1e-3)
+        assert np.count_nonzero(image) == pytest.approx(covered, abs=20)
+
+
+KNOWN = ((1, ("MLO",), 601.452, 811.687, 89985), (4, ("CC", "MLO"), 444.642, 672.688, 87601))
