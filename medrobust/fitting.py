@@ -16,7 +16,7 @@ from medrobust import claims, registry
 from medrobust.data.cache import user_cache
 from medrobust.digests import digest
 from medrobust.files import write_text
-from medrobust.guard import frozen
+from medrobust.guard import NO_BOX, Guarded, frozen
 from medrobust.targets.card import WEIGHTS
 from medrobust.targets.weights import decode, read, write
 from medrobust.types import Data, Target, Trainable
@@ -30,8 +30,23 @@ T = TypeVar("T")
 
 
 def identity(plugin: Trainable, target: Target, data_digest: str, seed: int) -> str:
-    """What trained weights depend on, 12 hexadecimal digits: plugins of one recipe share theirs."""
-    return digest({"recipe": plugin.recipe, "target": target.digest, "data": data_digest, "seed": seed})
+    """What trained weights depend on, 12 hexadecimal digits: plugins of one recipe share theirs, and those of a no-box plugin serve every target."""
+    return digest({"recipe": plugin.recipe, **asked(plugin, target), "data": data_digest, "seed": seed})
+
+
+def asked(plugin: Trainable, target: Target) -> dict[str, str]:
+    """The target as part of an identity; nothing for a no-box plugin, which never asks it."""
+    return {} if unasked(plugin) else {"target": target.digest}
+
+
+def unasked(plugin: object) -> bool:
+    """Whether a plugin never asks its target."""
+    return getattr(plugin, "threat", "") == NO_BOX
+
+
+def shown(plugin: object, target: Target) -> Target:
+    """The target as a training may see it: one that answers nothing where the plugin is no-box."""
+    return Guarded(target, NO_BOX) if unasked(plugin) else target
 
 
 def fitted(plugin: T, target: Target, data: Data | None, seed: int, report: Report) -> T:
@@ -68,7 +83,7 @@ def _train(plugin: Trainable, target: Target, data: Data, seed: int, folder: Pat
         time.sleep(WAIT)
         return
     with claim, frozen(target):
-        weights: Mapping[str, Tensor] = plugin.fit(target, data, seed, folder, report)
-        about = {"recipe": plugin.recipe, "target": target.digest, "data": data.digest, "data_label": data.label, "seed": seed}
+        weights: Mapping[str, Tensor] = plugin.fit(shown(plugin, target), data, seed, folder, report)
+        about = {"recipe": plugin.recipe, **asked(plugin, target), "data": data.digest, "data_label": data.label, "seed": seed}
         write_text(folder / "fit.json", json.dumps(about, indent=1) + "\n")
         write(folder / WEIGHTS, weights, half=True)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from medrobust.types import Batch, Target
 
+NO_BOX = "no-box"
 BLACK_BOX = "black-box"
 WHITE_BOX = "white-box"
 
@@ -31,7 +32,7 @@ class Passes:
 class Guarded:
     """A target that an attack may ask what its threat model allows, and nothing else.
 
-    threat: `white-box` (gradients) or `black-box` (outputs never carry a graph).
+    threat: `white-box` (gradients), `black-box` (outputs never carry a graph) or `no-box` (nothing is answered).
     micro_batch: cases per pass. 1 makes results equal to the last bit for every batch size.
     """
 
@@ -79,8 +80,11 @@ class Guarded:
 
     def _ask(self, question: Callable[[Tensor, Batch], Tensor], image: Tensor, batch: Batch) -> Tensor:
         """`micro_batch` cases at a time; without a graph in inference mode, and even then the answer is an ordinary tensor."""
+        if self.threat == NO_BOX:
+            msg = f"a target answers no {self.threat} probe: found a question, expected none"
+            raise RuntimeError(msg)
         tracked = image.requires_grad or any(tensor.requires_grad for tensor in batch.context.values())
-        with_graph = self.threat == WHITE_BOX and torch.is_grad_enabled() and tracked
+        with_graph = self.white_box and torch.is_grad_enabled() and tracked
         with torch.inference_mode(not with_graph):
             pieces = zip(torch.split(image, self.micro_batch), sections(batch, self.micro_batch), strict=True)
             answers = [question(piece, section) for piece, section in pieces]

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 from medrobust.assemble import blame, case_digest, load_target
 from medrobust.cell import Cell
 from medrobust.errors import SpecError
+from medrobust.guard import BLACK_BOX, NO_BOX
 from medrobust.resolve import ChosenAttack, ChosenTarget, Condition, Resolved, resolve
 from medrobust.spec import NONE
 from medrobust.types import Case, Trainable
@@ -79,6 +80,7 @@ def _direct(resolved: Resolved) -> Iterator[tuple[Cell, ChosenAttack]]:
                 continue
             explains = attack.kind == "explainers"
             trained = condition.fit_dataset if isinstance(attack.plugin, Trainable) else None
+            metrics = resolved.explained_metrics if explains else resolved.attacked_metrics if attack.configured else resolved.clean_metrics
             columns = {"target": chosen.target, "defense": _defense(chosen, defense.label if defense else NONE), "attack": attack.label}
             cell = Cell(
                 track=spec.track,
@@ -96,7 +98,7 @@ def _direct(resolved: Resolved) -> Iterator[tuple[Cell, ChosenAttack]]:
                 defense=defense,
                 attack=None if explains else attack.configured,
                 budget=condition.budget if attack.configured and not explains else None,
-                metrics=resolved.explained_metrics if explains else resolved.attacked_metrics if attack.configured else resolved.clean_metrics,
+                metrics=chosen.measured(metrics),
                 columns=columns,
                 zoo=chosen.in_zoo,
                 swept=tuple(spec.conditions[condition.name].data),
@@ -142,10 +144,12 @@ def named(cell: Cell) -> str:
 def _cost(cell: Cell, attack: ChosenAttack) -> Cost:
     if not attack.plugin:
         return Cost(cell.cases, 0)
+    if attack.plugin.threat == NO_BOX:
+        return Cost(cell.cases, 0)
     forward = cell.cases * (attack.plugin.queries + 1) if isinstance(attack.plugin, CountsQueries) else None
     if isinstance(attack.plugin, CountsGradients):
         return Cost(forward, cell.cases * attack.plugin.gradients)
-    return Cost(forward, 0 if attack.plugin.threat == "black-box" else None)
+    return Cost(forward, 0 if attack.plugin.threat == BLACK_BOX else None)
 
 
 def _check_lock(name: str, resolved: Resolved, cells: Sequence[Cell], limit: int | None) -> None:

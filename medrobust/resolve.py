@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -32,6 +32,11 @@ class ChosenTarget:
     defense: str
     task: str
     attacks: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+    def measured(self, metrics: Sequence[Configured]) -> tuple[Configured, ...]:
+        """Those of the metrics that this target is given."""
+        return tuple(metric for metric in metrics if not self.metrics or metric.label in self.metrics)
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ def _target(entry: TargetEntry, where: str, folder: Path) -> ChosenTarget:
             raise SpecError(msg)
         card = zoo.card(entry.name)
         configured = Configured(entry.name, entry.shown, precision=entry.precision)
-        return ChosenTarget(configured, True, entry.label or _shown(entry, card.target), card.defense, card.task, entry.attacks)
+        return ChosenTarget(configured, True, entry.label or _shown(entry, card.target), card.defense, card.task, entry.attacks, entry.metrics)
     known = registry.available("targets")
     if entry.name not in known:
         msg = f"{where}: no '{entry.name}' among zoo models and targets; {registry.near(entry.name, [*zoo.names(), *known])}"
@@ -145,7 +150,7 @@ def _target(entry: TargetEntry, where: str, folder: Path) -> ChosenTarget:
     configured, architecture = configure("targets", entry.name, entry.options, where, entry.shown)
     weights = None if entry.weights is None else str(folder / entry.weights)
     configured = replace(configured, weights=weights, precision=entry.precision)
-    return ChosenTarget(configured, False, entry.label or _shown(entry, entry.name), NONE, architecture.task, entry.attacks)
+    return ChosenTarget(configured, False, entry.label or _shown(entry, entry.name), NONE, architecture.task, entry.attacks, entry.metrics)
 
 
 def _shown(entry: TargetEntry, name: str) -> str:
@@ -200,8 +205,8 @@ def _fields(plugin: Any) -> list[str]:
     return [known.name for known in fields(plugin) if known.init] if is_dataclass(plugin) else []
 
 
-def _attacks_named(spec: Spec, labels: list[str], reader: Reader) -> None:
-    """Attacks that are asked for by name, and that the spec does not have."""
+def _named_ones_are_there(spec: Spec, labels: list[str], reader: Reader) -> None:
+    """Attacks and metrics that are asked for by name, and that the spec does not have."""
     for index, label in enumerate(spec.transfer):
         if label not in labels or label == NONE:
             reader.note(("transfer", index), f"no attack '{label}' in this spec; {registry.near(label, [each for each in labels if each != NONE])}")
@@ -210,6 +215,11 @@ def _attacks_named(spec: Spec, labels: list[str], reader: Reader) -> None:
         for label in entry.attacks:
             if label not in probes:
                 reader.note(("targets", index, "attacks"), f"no attack '{label}' in this spec; {registry.near(label, probes)}")
+    metrics = list(dict.fromkeys(metric.shown for metric in (*spec.metrics.none, *spec.metrics.attacked, *spec.metrics.explained)))
+    for index, entry in enumerate(spec.targets):
+        for label in entry.metrics:
+            if label not in metrics:
+                reader.note(("targets", index, "metrics"), f"no metric '{label}' in this spec; {registry.near(label, metrics)}")
 
 
 def _budget_fits(spec: Spec, conditions: list[Condition | None], reader: Reader) -> None:
@@ -230,7 +240,7 @@ def _cross_checks(spec: Spec, targets: list[ChosenTarget], conditions: list[Cond
     known = tracks()
     if spec.track not in known and difflib.get_close_matches(spec.track, known, cutoff=0.8):
         reader.note(("track",), f"found '{spec.track}', {registry.near(spec.track, sorted(known))} a track of your own needs a name less like it")
-    _attacks_named(spec, labels, reader)
+    _named_ones_are_there(spec, labels, reader)
     _budget_fits(spec, conditions, reader)
     probes = [*labels, *(each.shown for each in spec.explainers)]
     columns = [f"{each.target}+{each.defense}" for each in targets]

@@ -195,7 +195,7 @@ class Loop:
         if not self.bench.attack:
             return Attacked(batch.image)
         rng = streams(self.folder.cell.seed, batch.cases)
-        with torch.set_grad_enabled(self.guarded.threat != BLACK_BOX):
+        with torch.set_grad_enabled(self.guarded.white_box):
             return self.bench.attack(self.guarded, batch, self.bench.budget, rng)  # type: ignore[arg-type]
 
     def _audit(self, batch: Batch, attacked: Attacked) -> tuple[str, ...]:

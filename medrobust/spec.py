@@ -42,11 +42,13 @@ class TargetEntry(Entry):
 
     precision: float32, or bfloat16 for a network that is run in mixed precision: another target, with a name and a digest of its own.
     attacks: names in the tables of the attacks it is put through, where a slow target cannot afford them all; every one where empty.
+    metrics: names of the metrics it is measured by, where targets are asked different questions; every one where empty.
     """
 
     weights: str | None = None
     precision: Precision = "float32"
     attacks: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    metrics: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
 
 class AttackEntry(Entry):

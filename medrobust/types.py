@@ -227,7 +227,8 @@ class Budget(Protocol):
 class Attack(Protocol):
     """A frozen dataclass that makes a target fail.
 
-    threat: `white-box` (may ask for gradients) or `black-box` (outputs alone; the harness turns gradients off).
+    threat: `white-box` (may ask for gradients), `black-box` (outputs alone; the harness turns gradients off) or `no-box` (the target is never asked,
+        neither in a training nor after: what is made serves every target).
     """
 
     threat: ClassVar[str]
@@ -254,7 +255,8 @@ class Explainer(Protocol):
 class Trainable(Protocol):
     """An attack or explainer that is trained against its target before it is used.
 
-    weights: what was trained, tensors by name; empty before. A field with `compare=False`: configuration, target, data and seed are its identity.
+    weights: what was trained, tensors by name; empty before. A field with `compare=False`: configuration, target, data and seed are its identity, and
+        of a no-box attack configuration, data and seed.
     """
 
     weights: Mapping[str, Tensor]
@@ -265,7 +267,7 @@ class Trainable(Protocol):
         ...
 
     def fit(self, target: Target, data: Data, seed: int, folder: Path, report: Callable[[int, int, float], None]) -> Mapping[str, Tensor]:
-        """The trained weights; the target is frozen and left alone.
+        """The trained weights; the target is frozen and left alone, and answers nothing to a no-box attack.
 
         data: its `train` and `val` splits. folder: checkpoints; the same call continues from them.
         report: called now and then with the steps done, the steps in all and the loss.

@@ -40,6 +40,8 @@ VERBS = {
     "leaderboard": Verb("medrobust.cli.leaderboard", "Turn runs into tables and one page."),
     "paper": Verb("medrobust.cli.paper", "Print a paper's table beside ours."),
     "train": Verb("medrobust.cli.train", "Train a shipped model again."),
+    "images": Verb("medrobust.cli.images", "Write a run's attacked images as files that say so."),
+    "reader-study": Verb("medrobust.cli.reader_study", "Make a blinded reader study, and score what comes back.", group=True),
     "data": Verb("medrobust.cli.data", "Make, check and split data sets.", group=True),
     "plugin": Verb("medrobust.cli.plugin", "Start, check and list plugins.", group=True),
     "list": Verb("medrobust.cli.list", "List what is registered."),

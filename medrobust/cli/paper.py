@@ -13,7 +13,7 @@ from medrobust.errors import SpecError
 
 
 def command(
-    table: Annotated[str, typer.Argument(help="The paper: fnaf, roi or seg.")],
+    table: Annotated[str, typer.Argument(help="The paper: fnaf, mammo, roi or seg.")],
     runs: Annotated[list[Path], typer.Argument(help="Run directories, or committed folders with cells.json.", metavar="RUN")],
     form: Annotated[str, typer.Option("--format", help="Print md, csv, tex or json instead of tables.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,

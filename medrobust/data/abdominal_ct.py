@@ -150,7 +150,7 @@ class AbdominalCT:
         return label_map(self._root, self.layout)
 
     @cached_property
-    def _kept(self) -> Kept:
+    def _kept(self) -> Kept[Volume]:
         return Kept()
 
     @cached_property

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class Sized(Protocol):
+    """What says how many bytes of memory it takes."""
+
+    @property
+    def bytes(self) -> int: ...
+
+
+T = TypeVar("T", bound=Sized)
 
 LIMIT = 512 * 2**20
 """Bytes of all volumes of one data set; the one that was read last is always kept."""
@@ -36,13 +47,13 @@ class Volume:
 
 
 @dataclass
-class Kept:
-    """The volumes used last, by name, of at most `limit` bytes together; a copy in another process starts empty."""
+class Kept(Generic[T]):
+    """The volumes or images used last, by name, of at most `limit` bytes together; a copy in another process starts empty."""
 
     limit: int = LIMIT
-    _volumes: OrderedDict[str, Volume] = field(default_factory=OrderedDict)
+    _volumes: OrderedDict[str, T] = field(default_factory=OrderedDict)
 
-    def get(self, name: str, read: Callable[[str], Volume]) -> Volume:
+    def get(self, name: str, read: Callable[[str], T]) -> T:
         """The volume of that name, read where it is not kept."""
         if name not in self._volumes:
             self._volumes[name] = read(name)
@@ -51,5 +62,5 @@ class Kept:
         self._volumes.move_to_end(name)
         return self._volumes[name]
 
-    def __reduce__(self) -> tuple[type[Kept], tuple[int]]:
+    def __reduce__(self) -> tuple[type[Kept[T]], tuple[int]]:
         return Kept, (self.limit,)

@@ -96,7 +96,7 @@ class OpenKBP:
         return find_patients(self._root)
 
     @cached_property
-    def _kept(self) -> Kept:
+    def _kept(self) -> Kept[Volume]:
         return Kept()
 
     @cached_property

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from medrobust.leaderboard import generic, recon_fnaf, roi, seg_deform
+from medrobust.leaderboard import generic, mammo_tamper, recon_fnaf, roi, seg_deform
 from medrobust.leaderboard.evidence import Evidence, Record
 from medrobust.leaderboard.paper import tables as paper_tables
 from medrobust.leaderboard.section import Section, sections
 from medrobust.leaderboard.tables import Figure, Table
 
 Part = Callable[[Section], "list[Table] | list[Table | Figure]"]
-TRACKS: dict[str, tuple[Part, ...]] = {"recon-fnaf": recon_fnaf.PARTS, "roi": roi.PARTS, "seg-deform": seg_deform.PARTS}
-PAPERS = {"recon-fnaf": "fnaf", "roi": "roi", "seg-deform": "seg"}
+TRACKS: dict[str, tuple[Part, ...]] = {
+    "mammo-tamper": mammo_tamper.PARTS,
+    "recon-fnaf": recon_fnaf.PARTS,
+    "roi": roi.PARTS,
+    "seg-deform": seg_deform.PARTS,
+}
+PAPERS = {"mammo-tamper": "mammo", "recon-fnaf": "fnaf", "roi": "roi", "seg-deform": "seg"}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from medrobust.errors import SpecError
+from medrobust.leaderboard.mammo_tamper.paper import mammo
 from medrobust.leaderboard.recon_fnaf.paper import fnaf
 from medrobust.leaderboard.roi.paper import roi
 from medrobust.leaderboard.section import Section
@@ -12,7 +13,7 @@ from medrobust.leaderboard.seg_deform.paper import seg
 from medrobust.leaderboard.tables import Table
 from medrobust.registry import near
 
-PAPERS: dict[str, Callable[[Section], list[Table]]] = {"fnaf": fnaf, "roi": roi, "seg": seg}
+PAPERS: dict[str, Callable[[Section], list[Table]]] = {"fnaf": fnaf, "mammo": mammo, "roi": roi, "seg": seg}
 
 
 def tables(paper: str, section: Section) -> list[Table]:

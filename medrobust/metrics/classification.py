@@ -31,6 +31,25 @@ class Score:
 
 
 @dataclass(frozen=True)
+class TamperScore:
+    """Probability in [0, 1] that a tamper detector gives an image of not being as it was taken; for targets whose class 1 is `tampered`.
+
+    Source: none needed; areas under the ROC curve come from it, clean images against tampered ones.
+    """
+
+    task: ClassVar[str] = "classification"
+    name: ClassVar[str] = "tamper-score"
+    unit: ClassVar[str] = ""
+    higher_is_better: ClassVar[bool | None] = None
+    worst: ClassVar[float] = 0.5
+    per: ClassVar[str] = "case"
+
+    def __call__(self, outcome: Outcome) -> Tensor:
+        """(n,)."""
+        return outcome.prediction[:, -1].double()
+
+
+@dataclass(frozen=True)
 class Correct:
     """1 where the most probable class is the true one, else 0; a tie goes to the positive class, so of two classes it wins from .5 on.
 

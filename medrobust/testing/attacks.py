@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import torch
 
-from medrobust.guard import BLACK_BOX, WHITE_BOX, Guarded
-from medrobust.testing.bench import Bench
+from medrobust.guard import BLACK_BOX, NO_BOX, WHITE_BOX, Guarded
+from medrobust.testing.bench import Bench, BenchTarget
 from medrobust.testing.observe import (
     changed,
     copies,
@@ -18,7 +23,7 @@ from medrobust.testing.observe import (
     tensors,
 )
 from medrobust.testing.promise import Promise
-from medrobust.testing.training import trained
+from medrobust.testing.training import fit, trained
 from medrobust.types import Attack, Attacked, Batch, Target, Trainable
 
 TOLERANCE = 1e-4  # a batch of another size may round otherwise
@@ -29,14 +34,14 @@ def attack_promises() -> list[Promise]:
     return [
         Promise("A1", "keeps shape, dtype and device", keeps_shape),
         Promise("A2", "stays in its budget", stays_in_budget),
-        Promise("A3", "raises the loss: what it returns is no worse than its best query", raises_the_loss),
+        Promise("A3", "raises the loss: what it returns is no worse than its best query; a no-box attack need not", raises_the_loss),
         Promise("A4", "repeats under one seed, and neither reads nor moves a global generator", repeats),
         Promise("A5", "treats each case alone: neither batch size nor order changes a result", treats_cases_alone),
         Promise("A6", "leaves its inputs alone", leaves_inputs_alone),
         Promise("A7", "leaves the target alone: weights, modes, gradients and hooks", leaves_target_alone),
         Promise("A8", "is plain data: a frozen dataclass that survives JSON and pickle", plain_data),
         Promise("A9", "cites its source and documents every field", documented),
-        Promise("A10", "honours its threat: a black-box attack asks for outputs alone", honours_threat),
+        Promise("A10", "honours its threat: a black-box attack asks for outputs alone, a no-box one for nothing at all", honours_threat),
         Promise("A11", "counts its queries: a trace has one column a query of a case", counts_queries),
     ]
 
@@ -73,6 +78,8 @@ def stays_in_budget(attack: Attack, bench: Bench) -> str:
 
 
 def raises_the_loss(attack: Attack, bench: Bench) -> str:
+    if attack.threat == NO_BOX:
+        return ""
     batch, target = bench.batch(), bench.target()
     attacked = run(attack, bench, batch, target)
     judged = bench.judge(target, batch, attacked)
@@ -131,13 +138,27 @@ def leaves_target_alone(attack: Attack, bench: Bench) -> str:
 
 def honours_threat(attack: Attack, bench: Bench) -> str:
     threat = getattr(attack, "threat", None)
-    if threat not in (BLACK_BOX, WHITE_BOX):
-        return f"threat is {threat!r}, expected {BLACK_BOX!r} or {WHITE_BOX!r}"
+    if threat not in (NO_BOX, BLACK_BOX, WHITE_BOX):
+        return f"threat is {threat!r}, expected {NO_BOX!r}, {BLACK_BOX!r} or {WHITE_BOX!r}"
     try:
-        run(attack, bench)
+        attacked = run(attack, bench)
+        found = difference(tensors(attacked), tensors(run_against_another(attack, bench))) if threat == NO_BOX else ""
     except (RuntimeError, AttributeError) as error:
         return f"it declares {threat} and asks for more: {error}"
-    return ""
+    return f"it declares {threat}, and {found} between two targets" if found else ""
+
+
+def run_against_another(attack: Attack, bench: Bench) -> Attacked:
+    """As `run`, but before a target of another digest whose weights are all zero, in the training too."""
+    target: BenchTarget = bench.target()
+    other = replace(target, network=copy.deepcopy(target.network), digest="ba9876543210")
+    with torch.no_grad():
+        for tensor in other.network.state_dict().values():
+            tensor.zero_()
+    if isinstance(attack, Trainable):
+        with TemporaryDirectory() as folder:
+            attack = replace(attack, weights=fit(attack, bench, Path(folder), target=other))  # type: ignore[type-var]
+    return run(attack, bench, target=other)
 
 
 def counts_queries(attack: Attack, bench: Bench) -> str:

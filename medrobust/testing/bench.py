@@ -16,6 +16,7 @@ from medrobust.randomness import CaseRandom, derive
 from medrobust.targets.classification import ClassificationTarget
 from medrobust.targets.reconstruction import ReconstructionTarget
 from medrobust.targets.segmentation import SegmentationTarget
+from medrobust.testing.mammograms import MammogramData, MassReader
 from medrobust.testing.slices import Densities, SliceData
 from medrobust.testing.volumes import Reader, VolumeData
 from medrobust.types import Attacked, Batch, Budget, Case, Metric, Outcome, Target
@@ -31,30 +32,35 @@ class Bench:
     objective: the metric per case that an attack raises; None for `target.loss`.
     size: edge of the phantoms in pixels or voxels.
     task: of data and target, `reconstruction` (slices), `classification` (volumes of four sequences) or `segmentation` (CT slices).
+    images: `mammograms` for classification of these; empty for the task's usual ones.
     """
 
     budget: Budget = MaximumNorm(0.1)
     objective: Metric | None = None
     size: int = 64
     task: str = "reconstruction"
+    images: str = ""
 
     @classmethod
     def suited(cls, plugin: object, task: str = "reconstruction") -> Bench:
-        """The default bench of the plugin's task, or of `task` where the plugin names none; that of reconstruction where the task has no bench."""
-        return cls(**SUITED.get(getattr(plugin, "task", task), {}))
+        """The default bench of the plugin's task, or of `task` where the plugin names none; that of reconstruction where the task has no bench.
+
+        A plugin of its task's less usual images says so: `images: ClassVar[str] = "mammograms"`.
+        """
+        return cls(**SUITED.get(getattr(plugin, "images", "") or getattr(plugin, "task", task), {}))
 
     def batch(self) -> Batch:
-        """Four cases: slices of two patients with phase, 2x mask and lesions in [0, 1], volumes of four patients in [0, 1], or CT slices in HU."""
+        """Four cases: slices of two patients with phase, 2x mask and lesions in [0, 1], volumes in [0, 1], CT slices in HU, mammograms in [-1, 1]."""
         data = self.data()
         return data.load(data.cases("test"))
 
     def target(self) -> BenchTarget:
         """A smoothing reconstructor or a rim reader in evaluation mode: dropout would show if it were switched on."""
         with torch.random.fork_rng(devices=()):
-            return TARGETS[self.task]()
+            return TARGETS[self.images or self.task]()
 
     def data(self) -> BenchSet:
-        return DATA[self.task](self.size)
+        return DATA[self.images or self.task](self.size)
 
     def random(self, cases: Sequence[Case], seed: int = 0) -> CaseRandom:
         """One stream a case, the same wherever the case stands in a batch."""
@@ -140,17 +146,24 @@ class Smoother(nn.Module):
         return output
 
 
-BenchSet = BenchData | VolumeData | SliceData
+BenchSet = BenchData | VolumeData | SliceData | MammogramData
 BenchTarget = ReconstructionTarget | ClassificationTarget | SegmentationTarget
 
-DATA: dict[str, Callable[[int], BenchSet]] = {"reconstruction": BenchData, "classification": VolumeData, "segmentation": SliceData}
+DATA: dict[str, Callable[[int], BenchSet]] = {
+    "reconstruction": BenchData,
+    "classification": VolumeData,
+    "segmentation": SliceData,
+    "mammograms": MammogramData,
+}
 TARGETS: dict[str, Callable[[], BenchTarget]] = {
     "reconstruction": lambda: ReconstructionTarget(Smoother().eval(), digest="0123456789ab"),
     "classification": lambda: ClassificationTarget(Reader().eval(), digest="0123456789ab"),
     "segmentation": lambda: SegmentationTarget(Densities().eval(), digest="0123456789ab"),
+    "mammograms": lambda: ClassificationTarget(MassReader().eval(), digest="0123456789ab"),
 }
 SUITED: dict[str, dict[str, Any]] = {
     "classification": {"size": 16, "task": "classification"},
     "segmentation": {"size": 32, "task": "segmentation", "budget": MaximumNorm(40.0)},
+    "mammograms": {"size": 32, "task": "classification", "images": "mammograms"},
 }
 """What differs from the default bench."""

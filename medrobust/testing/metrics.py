@@ -11,6 +11,7 @@ from torch import Tensor
 
 from medrobust.testing.bench import Bench, lesion_corner
 from medrobust.testing.explained import explained_outcome
+from medrobust.testing.mammograms import tampered_outcome
 from medrobust.testing.observe import copies, difference, documented, plain_data, tensors
 from medrobust.testing.promise import Promise
 from medrobust.testing.slices import segmented_outcome
@@ -39,6 +40,8 @@ def outcome(bench: Bench, fade: float, rows: list[int], *, added: bool = True, b
     added: a bright square was added to each image, and the region says where.
     boxes: cases keep their lesion boxes, or tumours; else all are NaN, or empty.
     """
+    if bench.images == "mammograms":
+        return tampered_outcome(bench.batch().select(rows), fade, changed=added, outlined=boxes)
     if bench.task == "classification":
         return explained_outcome(bench, fade, rows, tumour=boxes)
     if bench.task == "segmentation":

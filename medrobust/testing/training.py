@@ -14,13 +14,13 @@ from torch import Tensor
 
 from medrobust.digests import digest
 from medrobust.errors import WeightsError
-from medrobust.fitting import Report
+from medrobust.fitting import Report, shown
 from medrobust.guard import frozen
 from medrobust.targets.card import WEIGHTS
 from medrobust.targets.weights import read, write
 from medrobust.testing.bench import Bench
 from medrobust.testing.observe import changed, difference, global_generators, network_state
-from medrobust.types import Batch, Case, Data, Trainable
+from medrobust.types import Batch, Case, Data, Target, Trainable
 
 T = TypeVar("T")
 SPLITS = ("train", "val")
@@ -78,11 +78,13 @@ def trained_anew(plugin: Trainable, bench: Bench, seed: int = 0) -> Mapping[str,
         return fit(plugin, bench, Path(folder), seed)
 
 
-def fit(plugin: Trainable, bench: Bench, folder: Path, seed: int = 0, report: Report | None = None) -> dict[str, Tensor]:
-    """Trained weights as the harness keeps them: written to the folder and read back."""
-    target = bench.target()
+def fit(
+    plugin: Trainable, bench: Bench, folder: Path, seed: int = 0, report: Report | None = None, target: Target | None = None
+) -> dict[str, Tensor]:
+    """Trained weights as the harness keeps them: written to the folder and read back. target: the bench's where None."""
+    target = target or bench.target()
     with frozen(target):
-        weights = plugin.fit(target, bench.data(), seed, folder, report or silent)
+        weights = plugin.fit(shown(plugin, target), bench.data(), seed, folder, report or silent)
     write(folder / WEIGHTS, weights, half=False)
     return read(folder / WEIGHTS)
 
@@ -144,7 +146,7 @@ def trains_beside_the_target(plugin: object, bench: Bench) -> str:
     target, data = bench.target(), Watched(bench.data(), [])
     with TemporaryDirectory() as folder, frozen(target):
         before = network_state(target.network)
-        plugin.fit(target, data, 0, Path(folder), silent)
+        plugin.fit(shown(plugin, target), data, 0, Path(folder), silent)
         found = changed(before, network_state(target.network))
     others = sorted(set(data.asked) - set(SPLITS))
     return found or (f"it asked for the split '{others[0]}', expected {' and '.join(SPLITS)} alone" if others else "")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import cast
 
@@ -15,6 +16,8 @@ from safetensors.torch import load_file, save_file
 from medrobust.digests import digest
 from medrobust.files import store_errors
 from medrobust.types import Batch, Case, Data
+
+PLACE = ".decoded-"
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,14 @@ class Decoded:
 
 @contextmanager
 def decoded(data: Data, folder: Path) -> Iterator[Data]:
-    """The data set with a place for its cases below `folder`, which is removed when the block ends."""
+    """The data set with a place for its cases below `folder`, which is removed when the block ends.
+
+    One training has the folder at a time: what an earlier one left that was killed is removed too.
+    """
     with store_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        place = TemporaryDirectory(prefix=".decoded-", dir=folder, ignore_cleanup_errors=True)
+        for left in folder.glob(f"{PLACE}*"):
+            rmtree(left, ignore_errors=True)
+        place = TemporaryDirectory(prefix=PLACE, dir=folder, ignore_cleanup_errors=True)
     with place as name:
         yield cast("Data", Decoded(data, Path(name)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -277,6 +277,63 @@ class HidesQueries(Good):
         return replace(attacked, trace={"loss": attacked.trace["loss"].amax(1, keepdim=True)})
 
 
+class NeverAsks(Good):
+    """The promise kept: noise that no target had a say in."""
+
+    threat: ClassVar[str] = "no-box"
+
+    def __call__(self, target, batch, budget, rng):
+        return Attacked(batch.image + self.draw(batch, rng))
+
+
+class AsksAllTheSame(Good):
+    threat: ClassVar[str] = "no-box"
+
+
+class ReadsTheNetwork(NeverAsks):
+    def __call__(self, target, batch, *rest):
+        return Attacked(batch.image + 0.01 * next(target.network.parameters()).sum())
+
+
+class GoesByTheTarget(NeverAsks):
+    """Reach the weights behind the guard's back."""
+
+    def __call__(self, target, batch, *rest):
+        return Attacked(batch.image + 0.01 * next(target.target.network.parameters()).detach().sum())
+
+
+class TrainsOnTheTarget(NeverAsks):
+    """Asks nothing afterwards, but learnt from the target."""
+
+    weights: ClassVar[dict[str, torch.Tensor]] = {}
+    recipe: ClassVar[dict[str, str]] = {"name": "copy"}
+
+    def __call__(self, target, batch, *rest):
+        return Attacked(batch.image + 0.01 * self.weights["gain"])
+
+    def fit(self, target, *rest):
+        return {"gain": next(target.target.network.parameters()).detach().sum().view(1)}
+
+
+@dataclass(frozen=True)
+class LearntFromTheTarget(TrainsOnTheTarget):
+    """Source: none.
+
+    weights: what was learnt.
+    """
+
+    weights: dict[str, torch.Tensor] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True)
+class AskedInTraining(LearntFromTheTarget):
+    """Source: none."""
+
+    def fit(self, target, data, *rest):
+        batch = data.load(data.cases("train"))
+        return {"gain": target.loss(batch.image, batch).sum().view(1)}
+
+
 class FlatTrace(Good):
     def __call__(self, *args):
         attacked = super().__call__(*args)
@@ -317,6 +374,11 @@ BROKEN = [
     ("A10", UsesGradients(), "asks for more"),
     ("A10", ReachesInside(), "asks for more"),
     ("A10", UnknownThreat(), "grey-box"),
+    ("A10", AsksAllTheSame(), "answers no no-box probe"),
+    ("A10", ReadsTheNetwork(), "closed to no-box probes"),
+    ("A10", GoesByTheTarget(), "between two targets"),
+    ("A10", LearntFromTheTarget(), "between two targets"),
+    ("A10", AskedInTraining(), "answers no no-box probe"),
     ("A11", HidesQueries(), "12 images were asked"),
     ("A11", FlatTrace(), "expected"),
 ]
@@ -325,6 +387,11 @@ BROKEN = [
 @pytest.mark.parametrize("promise", attack_promises(), ids=str)
 def test_a_good_attack_keeps(promise: Promise) -> None:
     promise(Good())
+
+
+@pytest.mark.parametrize("promise", [promise for promise in attack_promises() if promise.number != "A9"], ids=str)
+def test_a_good_attack_that_never_asks_keeps(promise: Promise) -> None:
+    promise(NeverAsks())
 
 
 @pytest.mark.parametrize(("number", "attack", "found"), BROKEN, ids=[f"{number}-{type(attack).__name__}" for number, attack, _ in BROKEN])

@@ -15,6 +15,8 @@ from medrobust.testing.discover import PROMISES, bench_for
 SMALL: dict[str, dict[str, Any]] = {
     "unet": {"channels": 4, "pools": 2},
     "resnet": {"depth": 10, "widths": [4, 6, 8, 8]},
+    "resnet-2d": {"depth": 10, "widths": [4, 4, 8, 8]},
+    "densenet-2d": {"features": 8, "growth": 4, "blocks": [2, 2]},
     "lime": {"segments": 12, "samples": 30},
     "relevance-map": {"segments": 12},
     "relevance-optimal-local": {"segments": 12, "training": {"generator": {"widths": [4, 6, 4]}, "epochs": 2, "volumes": 1, "superpixels": 8}},
@@ -31,6 +33,17 @@ SMALL: dict[str, dict[str, Any]] = {
             "interval": 5,
             "batch": 4,
             "learning_rate": 0.01,
+        }
+    },
+    "cyclegan": {
+        "training": {
+            "generator": {"channels": 2, "blocks": 1},
+            "discriminator": {"channels": 2},
+            "steps": 6,
+            "constant": 3,
+            "interval": 4,
+            "pool": 2,
+            "validate": 2,
         }
     },
     "fnaf-robust": {"schedule": {"steps": 2, "batch": 2}},

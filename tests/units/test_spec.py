@@ -134,6 +134,11 @@ def test_a_plugin_that_cannot_be_imported_names_its_distribution(write_spec: Wri
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
+        (
+            "name: unet,",
+            "name: unet, metrics: [tiny-eror],",
+            ":8: targets[1].metrics: no metric 'tiny-eror' in this spec; did you mean tiny-error or tiny-volume?",
+        ),
         ("batch: 4", "transfer: [tiny-serch]", ":15: transfer[0]: no attack 'tiny-serch' in this spec; did you mean tiny-search or tiny-gradient?"),
         ("  - tiny-gradient", "  - tiny-search", ":9: attacks: found 'tiny-search' 2 times, expected distinct names; `as` gives another"),
         ("  - zero-filled", "  - unet", ":6: targets: found 'unet' 2 times, expected distinct names; `as` gives another"),

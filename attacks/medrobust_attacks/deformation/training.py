@@ -6,14 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from medrobust.errors import CellError
 from medrobust.files import read_json, write_json
 from medrobust.targets.weights import read, write
+from medrobust_attacks.optimisers import diverged, part, recall, states, update
 from medrobust_attacks.perturbation.training import CHECKPOINT, HISTORY, Figures, Report
 
 DECAY, EPSILON = 0.9, 1e-10
@@ -84,35 +83,14 @@ class Duel:
         self.generator.train()
         self.critic.train()
         figures: dict[str, float] = {}
+        failure = diverged(step, self.interval, self.learning_rate)
         for loss in self.criticise(step):
-            figures[CRITIC] = self._update(step, CRITIC, loss, optimisers[CRITIC], self.explode)
+            figures[CRITIC] = update(CRITIC, loss, [optimisers[CRITIC]], self.explode, failure)
             self.hold(self.critic)
         terms = self.generate(step)
         figures |= {name: float(term.detach()) for name, term in terms.items()}
-        figures[TOTAL] = self._update(step, "generator", torch.stack(list(terms.values())).sum(), optimisers["generator"], math.inf)
+        figures[TOTAL] = update("generator", torch.stack(list(terms.values())).sum(), [optimisers["generator"]], math.inf, failure)
         return figures
-
-    def _update(self, step: int, name: str, loss: Tensor, optimiser: torch.optim.Optimizer, limit: float) -> float:
-        """One update, unless loss or slope say that the training has diverged: then nothing is updated."""
-        value = float(loss.detach())
-        self._require(abs(value) < limit, f"{name} loss {value:.6g}", step, limit)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        slopes = [parameter.grad.norm() for group in optimiser.param_groups for parameter in group["params"] if parameter.grad is not None]
-        slope = float(torch.stack(slopes).norm())
-        self._require(math.isfinite(slope), f"{name} slope {slope:.6g}", step, math.inf)
-        optimiser.step()
-        return value
-
-    def _require(self, kept: bool, found: str, step: int, limit: float) -> None:
-        if not kept:
-            size = "a finite number" if limit == math.inf else f"less than {limit:g} either way"
-            last = step - step % self.interval
-            kept_in = f"the last checkpoint is of step {last} in {CHECKPOINT}" if last else "there is no checkpoint yet"
-            msg = (
-                f"training diverged: found {found} at step {step + 1}, expected {size}; {kept_in}; lower learning_rate, now {self.learning_rate:g}"
-            )
-            raise CellError(msg)
 
     @torch.no_grad()
     def _note(self, progress: Progress, means: Mapping[str, float]) -> None:
@@ -127,8 +105,7 @@ class Duel:
         tensors = {"step": torch.tensor(progress.step)}
         for name, network in self._networks.items():
             tensors |= {f"{name}.{key}": tensor for key, tensor in network.state_dict().items()}
-            for index, state in optimisers[name].state_dict()["state"].items():
-                tensors |= {f"rmsprop.{name}.{index}.{key}": value for key, value in state.items()}
+            tensors |= states(optimisers[name], f"rmsprop.{name}.")
         write(self.folder / CHECKPOINT, tensors, half=False)
 
     def _restore(self, optimisers: Mapping[str, torch.optim.Optimizer]) -> Progress:
@@ -139,15 +116,6 @@ class Duel:
         tensors = read(path)
         for name, network in self._networks.items():
             network.load_state_dict(part(tensors, f"{name}."))
-            state: dict[int, dict[str, Any]] = {}
-            for key, tensor in part(tensors, f"rmsprop.{name}.").items():
-                index, entry = key.split(".")
-                state.setdefault(int(index), {})[entry] = tensor
-            optimisers[name].load_state_dict({"state": state, "param_groups": optimisers[name].state_dict()["param_groups"]})
+            recall(optimisers[name], tensors, f"rmsprop.{name}.")
         step = int(tensors["step"])
         return Progress(step, [figures for figures in read_json(self.folder / HISTORY) if figures["step"] <= step])
-
-
-def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin so, by the rest of their names."""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
