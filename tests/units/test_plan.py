@@ -93,6 +93,7 @@ def test_a_condition_may_have_a_seed_of_its_own(write_spec: Write) -> None:
     seeded = plan(write_spec(("batch: 4", "batch: 4\nseed: 7"), ("  half: {", "  again: {seed: 3}\n  half: {"))).cells
     assert {(cell.condition, cell.seed) for cell in seeded} == {("again", 3), ("half", 7)}
 
+
 def test_a_target_may_be_given_some_of_the_metrics_alone(write_spec: Write) -> None:
     more, fewer = ("attacked: [tiny-error]", "attacked: [tiny-error, tiny-volume]"), ("name: unet,", "name: unet, metrics: [tiny-error],")
     chosen = plan(write_spec(more, fewer)).cells
