@@ -26,6 +26,7 @@ class ResNet2D:
     """
 
     task: ClassVar[str] = "classification"
+    images: ClassVar[str] = "mammograms"
     depth: int = 18
     widths: tuple[int, int, int, int] = (64, 128, 256, 512)
     pooling: str = "mean"
@@ -74,6 +75,7 @@ class DenseNet2D:
     """
 
     task: ClassVar[str] = "classification"
+    images: ClassVar[str] = "mammograms"
     features: int = 64
     growth: int = 32
     blocks: tuple[int, ...] = (6, 12, 24, 16)
