@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import h5py
@@ -20,22 +20,29 @@ from medrobust.digests import digest
 from medrobust.errors import StoreError
 from medrobust.files import store_errors
 from medrobust.hdf5 import in_memory, write
-from medrobust.imaging.slices import shown
+from medrobust.imaging.slices import outlined, shown
 from medrobust.types import Attacked, Batch, Case, Explained
 
 NAME = "attacked.h5"
+OUTLINES = "lesion"
+"""Where a batch of 2-D images has outlines, its context has them under this name."""
 
 
 def save_attacked(folder: Path, batch: Batch, attacked: Attacked, said: tuple[Tensor, Tensor] | None = None) -> None:
     """Keep a batch of a cell's folder: image (float64 difference, exact for float32), region, truth and field where given, context.
 
-    said: where slices are segmented, log-probabilities on the clean and on the attacked ones; with them a picture of each slice is kept.
+    said: where slices are segmented, log-probabilities on the clean and on the attacked ones; with them a picture of each slice is kept, as one is of
+    each image whose lesions are outlined.
     """
     arrays = [_attacked_arrays(batch, attacked, index) for index in range(len(batch))]
+    pictures: Sequence[Mapping[str, Tensor]] = ()
     if said:
         truth = batch.truth if attacked.truth is None else attacked.truth
         pictures = shown(batch.image, attacked.image, batch.truth, truth, attacked.field, *said)
-        arrays = [each | {f"picture/{name}": plane.numpy() for name, plane in one.items()} for each, one in zip(arrays, pictures, strict=True)]
+    elif OUTLINES in batch.context:
+        pictures = outlined(batch.image, attacked.image, batch.context[OUTLINES])
+    for each, one in zip(arrays, pictures, strict=False):
+        each |= {f"picture/{name}": plane.numpy() for name, plane in one.items()}
     _save(folder, batch, arrays)
 
 

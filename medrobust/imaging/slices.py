@@ -41,3 +41,13 @@ def shown(
         for index, one in enumerate(found):
             one["field"] = field[index, :, ::STRIDE, ::STRIDE].half().cpu().contiguous()
     return found
+
+
+def outlined(image: Tensor, attacked: Tensor, lesion: Tensor) -> list[dict[str, Tensor]]:
+    """One mapping an image, of arrays by name, (H, W) uint8: `image` and `attacked`, -1 to 1 as 0 to 255, and `truth`, 1 inside a lesion's outline.
+
+    image, attacked: (n, 1, H, W), intensities of at least -1 and at most 1. lesion: (n, 1, H, W), above 0 inside.
+    """
+    grey = [((one + 1) / 2 * 255).round().clamp(0, 255).to(torch.uint8) for one in (image, attacked)]
+    planes = {"image": grey[0], "attacked": grey[1], "truth": (lesion > 0).to(torch.uint8)}
+    return [{name: plane[index, 0].cpu().contiguous() for name, plane in planes.items()} for index in range(len(image))]
