@@ -48,7 +48,7 @@ class MammogramPhantom:
     task: ClassVar[str] = "classification"
     rules: ClassVar[Mapping[str, Rule]] = INbreast.rules
     seed: int = 0
-    train: int = 240
+    train: int = 720
     val: int = 40
     test: int = 120
     size: tuple[int, int] = (256, 256)
