@@ -56,7 +56,8 @@ class Recipe(BaseModel):
 
     def build_data(self) -> Data:
         """The data set, its options checked."""
-        data: Data = registry.build("data", self.data.name, self.data.options, "data")
+        name = self.data.name
+        data: Data = registry.build("data", name, typed(registry.load("data", name), self.data.options, f"data: {name}"), "data")
         return data
 
     def build_schedule(self) -> Schedule:

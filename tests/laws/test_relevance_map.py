@@ -21,6 +21,8 @@ from medrobust_attacks.explainers.relevance_map import RelevanceMap, relevance_o
 
 torch.set_num_threads(1)
 EDGE = 12
+ROUNDING = 1e-5
+"""Of probabilities in float32 through the layers of a ResNet; 1.4e-6 has been seen."""
 BY_MASK: dict[str, Callable[[Tensor, Tensor], float]] = {
     "blank": lambda sequence, inside: 0.0,
     "min": lambda sequence, inside: sequence[inside].min().item(),
@@ -62,7 +64,7 @@ def test_in_part_is_in_whole(seed: int, regions: int, name: str, classes: int, m
     target, clean, labels = ClassificationTarget(resnet(seed, classes, max_pool=max_pool), "resnet"), batch(seed, 2), blobs(seed, regions, 2)
     part, spent = relevance(target, clean, labels, name, local=True)
     whole, passes = relevance(target, clean, labels, name, local=False)
-    assert torch.allclose(part, whole, rtol=0, atol=1e-6)
+    assert torch.allclose(part, whole, rtol=0, atol=ROUNDING)
     assert passes == 2 + sum(int(one.max()) + 1 for one in labels)
     assert spent <= passes * 1.0001
 

@@ -15,6 +15,7 @@ from medrobust.budgets import IntensityRange
 from medrobust.digests import digest
 from medrobust.errors import DataError
 from medrobust.fitting import fitted
+from medrobust.options import typed
 from medrobust.randomness import CaseRandom
 from medrobust.targets.classification import ClassificationTarget
 from medrobust.types import Batch, Case, Data
@@ -88,7 +89,8 @@ class Tampered:
 
     @cached_property
     def _source(self) -> Data:
-        source: Data = registry.build("data", self.data["name"], dict(self.data.get("options", {})), "data")
+        name = self.data["name"]
+        source: Data = registry.build("data", name, typed(registry.load("data", name), self.data.get("options", {}), f"data: {name}"), "data")
         if source.task != self.task:
             msg = f"tampered: found data '{self.data['name']}' of task {source.task}, expected {self.task}"
             raise DataError(msg)

@@ -162,7 +162,7 @@ const ACTIONS = {
   l: () => link(!linked),
   n: next,
   p: () => { if (answers.state.at) go(answers.state.at - 1); },
-  "?": () => $("help").showModal(),
+  "?": () => ask("help", "help-close"),
 };
 
 let last = 0;
@@ -215,6 +215,12 @@ function rove(from, step) {
   to.focus();
 }
 
+// A dialog whose first answer is the harmless one.
+function ask(dialog, harmless) {
+  $(dialog).showModal();
+  $(harmless).focus();
+}
+
 function theme(name) {
   document.documentElement.dataset.theme = name;
   try { localStorage.setItem("medrobust-study-theme", name); } catch (error) { /* shown, not kept */ }
@@ -264,7 +270,7 @@ function start() {
     "zoom-in": ACTIONS["+"], "zoom-out": ACTIONS["-"], fit: ACTIONS.f, drag: ACTIONS.w, invert: ACTIONS.i, reset: ACTIONS.r, link: ACTIONS.l,
     help_: ACTIONS["?"], previous: ACTIONS.p, next, copy: () => download("json"), json: () => download("json"), csv: () => download("csv"),
     continue: () => (answers.left().length ? go(answers.state.at) : finish()), back: () => go(answers.state.at), "help-close": () => $("help").close(),
-    erase: () => $("erase-sure").showModal(), another: () => $("erase-sure").showModal(), "erase-yes": forget, "erase-no": () => $("erase-sure").close(),
+    erase: () => ask("erase-sure", "erase-no"), another: () => ask("erase-sure", "erase-no"), "erase-yes": forget, "erase-no": () => $("erase-sure").close(),
   };
   for (const [id, act] of Object.entries(clicks)) $(id).addEventListener("click", act);
   for (const button of document.querySelectorAll(".theme")) button.addEventListener("click", () => theme(dark() ? "light" : "dark"));
