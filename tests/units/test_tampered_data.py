@@ -65,6 +65,19 @@ def test_class_1_is_what_the_attack_makes_at_the_step_that_the_name_says_and_cla
     assert seen == {1, 2}
 
 
+def test_generators_are_trained_where_they_are_first_asked_for_in_inference_mode_too(
+    data: Tampered, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cases = data.cases("test")
+    expected = data.load(cases)
+    monkeypatch.setenv("MEDROBUST_CACHE", str(tmp_path))
+    fresh = Tampered(SOURCE, TRAINING, steps=(1, 2))
+    with torch.inference_mode():
+        found = fresh.load(cases)
+    assert torch.equal(found.image, expected.image)
+    assert torch.equal(fresh.load(cases).image, expected.image)
+
+
 def test_order_and_batch_change_nothing(data: Tampered) -> None:
     cases = list(data.cases("test"))
     whole = data.load(cases)

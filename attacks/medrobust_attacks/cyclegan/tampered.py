@@ -98,7 +98,9 @@ class Tampered:
 
     @cached_property
     def _trained(self) -> CycleGAN:
-        return fitted(CycleGAN(training=self.training), NOBODY, self._source, self.seed, silent)
+        """The attack with weights; whoever asks for an image first may do so in inference mode, in which nothing can be trained."""
+        with torch.inference_mode(False):
+            return fitted(CycleGAN(training=self.training), NOBODY, self._source, self.seed, silent)
 
 
 NOBODY = ClassificationTarget(nn.Identity(), "")
