@@ -145,7 +145,7 @@ class Maker:
         return task
 
     def _training(self) -> Training:
-        return training_of(self._task())
+        return training_of(getattr(registry.load("targets", self.recipe.architecture), "images", "") or self._task())
 
     def _target(self, network: nn.Module) -> Target:
         target: Target = registry.load("tasks", self._task())(network, "training")

@@ -63,6 +63,15 @@ TASKS = {
         idle=("masks", "rows"),
         decode=True,
     ),
+    "mammograms": Training(
+        as_loaded,
+        classification.validate,
+        classification.figures,
+        "each image scaled by itself, its lowest value, which is the background's, to -1 and its highest to 1",
+        "images",
+        idle=("masks", "rows"),
+        decode=True,
+    ),
     "segmentation": Training(
         as_loaded,
         segmentation.validate,
@@ -76,7 +85,7 @@ TASKS = {
 
 
 def training_of(task: str) -> Training:
-    """How models of `task` are trained; SpecError where nothing is known of it."""
+    """How models of `task`, or of the less usual images of a task that an architecture names, are trained; SpecError where nothing is known."""
     if task not in TASKS:
         msg = f"train: no training for task '{task}'; {registry.near(task, list(TASKS))}"
         raise SpecError(msg)

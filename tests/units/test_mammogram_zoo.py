@@ -1,0 +1,53 @@
+"""The shipped readers of mammograms: what their cards say, and that the three differ."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from medrobust.data.mammogram_phantom import MammogramPhantom
+from medrobust.targets import zoo
+from medrobust.targets.classification import ClassificationTarget
+from medrobust.testing.mammograms import MammogramData
+from medrobust.training.recipe import recipe
+from medrobust.training.tasks import training_of
+
+READERS = ("mammo-resnet", "mammo-resnet-2", "mammo-densenet")
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_the_card_is_of_these_data_and_of_the_recipe(name: str) -> None:
+    card, made = zoo.card(name), recipe(name)
+    assert card.training["data_digest"] == made.build_data().digest == MammogramPhantom().digest
+    assert card.options == made.options
+    schedule = vars(made.build_schedule())
+    assert card.training["schedule"] == {field: schedule[field] for field in card.training["schedule"]}
+    assert card.training["validation"]["chosen"]["step"] <= schedule["steps"]
+    assert card.intensity == training_of("mammograms").intensity
+    assert card.training["images"] > card.training["patients"] == 720
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_reader_reads_better_than_chance(name: str) -> None:
+    figures = zoo.card(name).figures
+    assert 0.5 < figures["auc@test low"] < figures["auc@test"] < figures["auc@test high"]
+
+
+def test_three_readers_differ_in_how_they_are_built_or_seeded() -> None:
+    cards = [zoo.card(name) for name in READERS]
+    assert len({card.digest for card in cards}) == 3
+    assert len({(card.architecture, str(card.options)) for card in cards}) == 3
+    assert len({card.training["schedule"]["seed"] for card in cards}) == 3
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_reader_gives_one_probability_an_image_of_either_size(name: str) -> None:
+    target = zoo.load(name)
+    assert isinstance(target, ClassificationTarget)
+    data = MammogramData(64)
+    batch = data.load(data.cases("test"))
+    with torch.inference_mode():
+        square, tall = target(batch.image, batch), target(torch.nn.functional.pad(batch.image, (0, 0, 0, 32), value=-1.0), batch)
+    for answer in (square, tall):
+        assert answer.shape == (4, 1)
+        assert bool(((answer >= 0) & (answer <= 1)).all())
