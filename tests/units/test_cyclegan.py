@@ -27,7 +27,7 @@ from medrobust.types import Attacked, Batch, Case
 from medrobust_attacks.cyclegan.augment import NOTHING, Augmentation
 from medrobust_attacks.cyclegan.cyclegan import CycleGAN
 from medrobust_attacks.cyclegan.discriminator import Discriminator
-from medrobust_attacks.cyclegan.generator import Generator
+from medrobust_attacks.cyclegan.generator import Generator, clipped
 from medrobust_attacks.cyclegan.lesson import CANCEROUS, HEALTHY, INJECT, MADE, REMOVE, Kinds, Lesson
 from medrobust_attacks.cyclegan.pool import Pool
 from medrobust_attacks.cyclegan.recipe import EXPERIMENT_1, EXPERIMENT_2, CycleTraining
@@ -141,6 +141,16 @@ def test_the_input_is_added_before_the_tanh() -> None:
         nn.init.constant_(network.decoder[-1].bias, 0.25)
         whole = image + 0.25 if skip else torch.full_like(image, 0.25)
         torch.testing.assert_close(network(image), whole.tanh() if bound == "tanh" else whole.clamp(-1, 1))
+
+
+def test_what_was_clipped_learns_to_come_back_and_no_further_out() -> None:
+    whole = torch.tensor([-2.0, -2.0, 0.5, 0.5, 2.0, 2.0], requires_grad=True)
+    weights = torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
+    made = clipped(whole)
+    torch.testing.assert_close(made, torch.tensor([-1.0, -1.0, 0.5, 0.5, 1.0, 1.0]))
+    (made * weights).sum().backward()
+    assert whole.grad is not None
+    assert whole.grad.tolist() == [0, -1, 1, -1, 1, 0], "a step against it leads inside, or there is none"
 
 
 @pytest.mark.parametrize("options", [{"padding": "reflect"}, {"upsampling": "nearest"}, {"upsampling": "bilinear"}, {"affine": False}])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,7 @@ class Generator:
     skip: the input is added to what is made, before the bound.
     bound: tanh, as published: to give back a pixel x a generator with `skip` has to make artanh(x) - x, which is far from 0 in dark air; or clip, to
         [-1, 1], which is this project's: such a generator begins next to the identity, and a short training is spent on what sets the kinds apart.
+        What was clipped still learns to come back inside: else the brightest pixels, a mass among them, would stay as bright as they are.
     slope: of the rectifiers below 0, in [0, 1); 0 is the plain rectifier.
     after_sum: a plain rectifier follows the sum of every residual block.
     affine: instance normalisation has a trained scale and offset a channel.
@@ -92,7 +94,27 @@ class GeneratorNetwork(nn.Module):
         require(height % FACTOR == 0 and width % FACTOR == 0, "image", f"{height}x{width} pixels", f"multiples of {FACTOR} along both axes")
         made = self.decoder(self.blocks(self.encoder(image))).to(image.dtype)
         whole: Tensor = image + made if self.options.skip else made
-        return whole.tanh() if self.options.bound == "tanh" else whole.clamp(-1, 1)
+        return whole.tanh() if self.options.bound == "tanh" else clipped(whole)
+
+
+def clipped(image: Tensor) -> Tensor:
+    """Values brought to [-1, 1]; gradients pass where they lie within or where a step against the gradient leads back."""
+    found: Tensor = Clip.apply(image)  # type: ignore[no-untyped-call]
+    return found
+
+
+class Clip(torch.autograd.Function):
+    """To [-1, 1], with a gradient outside too, if it leads back."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor) -> Tensor:
+        ctx.save_for_backward(image)
+        return image.clamp(-1, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (image,), (gradient,) = ctx.saved_tensors, gradients
+        return torch.where((image > 1) & (gradient < 0) | (image < -1) & (gradient > 0), 0, gradient)
 
 
 class Block(nn.Module):
