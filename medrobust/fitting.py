@@ -83,6 +83,8 @@ def _train(plugin: Trainable, target: Target, data: Data, seed: int, folder: Pat
         time.sleep(WAIT)
         return
     with claim, frozen(target):
+        if (folder / WEIGHTS).is_file():  # by who held the claim until just now
+            return
         weights: Mapping[str, Tensor] = plugin.fit(shown(plugin, target), data, seed, folder, report)
         about = {"recipe": plugin.recipe, **asked(plugin, target), "data": data.digest, "data_label": data.label, "seed": seed}
         write_text(folder / "fit.json", json.dumps(about, indent=1) + "\n")

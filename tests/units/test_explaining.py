@@ -10,16 +10,20 @@ import pandas as pd
 import pytest
 import torch
 
+from medrobust import claims
 from medrobust.artifacts import load_explained, stored_digest
 from medrobust.assemble import assemble
 from medrobust.cell import Cell
+from medrobust.data.cache import user_cache
 from medrobust.digests import plain
 from medrobust.errors import CellError, SpecError
 from medrobust.explaining import shuffled
 from medrobust.files import read_json
+from medrobust.fitting import FITS
 from medrobust.plan import plan
 from medrobust.run import compute
 from medrobust.store import MARKER, CellFolder, Run
+from medrobust.targets.card import WEIGHTS
 
 MakeRun = Callable[..., Run]
 ATTACKS = "  - none\n  - {name: tiny-search, store: true}\n  - tiny-gradient\n"
@@ -105,6 +109,27 @@ def test_a_trained_explainer_is_trained_once_for_a_target_and_seed_and_kept(make
     other = computed(make_run(*explainers(entries[0]), out="again"), "one")
     assert other.rows() == one.rows()
     assert len(log.read_text().split()) == 3, "what was trained is not trained again in another run"
+
+
+def test_weights_that_another_process_finished_at_the_last_moment_are_taken(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "fits.log"
+    entry = f"{{name: tiny-fitted, options: {{log: '{log}'}}}}"
+    first = computed(make_run(*explainers(entry), out="runs"), "tiny-fitted")
+    for weights in (user_cache() / FITS).glob(f"*/{WEIGHTS}"):
+        weights.rename(weights.with_suffix(".away"))
+    acquire = claims.acquire
+
+    def finished(folder: Path, stale: float = claims.STALE) -> claims.Claim | None:
+        claim, away = acquire(folder, stale), (folder / WEIGHTS).with_suffix(".away")
+        if away.exists():
+            away.rename(folder / WEIGHTS)
+        return claim
+
+    monkeypatch.setattr(claims, "acquire", finished)
+    assert computed(make_run(*explainers(entry), out="again"), "tiny-fitted").rows() == first.rows()
+    assert len(log.read_text().split()) == 3, "nothing was trained again"
 
 
 def test_a_training_that_breaks_off_fails_its_cell_and_starts_again(make_run: MakeRun, tmp_path: Path) -> None:
