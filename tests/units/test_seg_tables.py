@@ -302,6 +302,16 @@ def test_the_sweep_draws_what_its_table_says(here: Section) -> None:
     assert not sweep(section(made({"xi=2.0": EFFECTS["xi=2.0"]})))
 
 
+def test_a_model_put_through_one_strength_alone_has_no_curve(whole: Evidence) -> None:
+    kept = [one for one in whole.records if one.defense == "none" or one.attack in ("none", "xi=2.0")]
+    rows = whole.rows[whole.rows.cell.isin([one.digest for one in kept])]
+    figure, table = sweep(section(evidence(whole.suite, rows[list(COLUMNS)], kept)))
+    assert isinstance(figure, Figure)
+    assert isinstance(table, Table)
+    assert {name.partition(",")[0] for name in figure.points} == {"seg-unet"}
+    assert {line.labels[2] for line in table.lines} == {"none"}
+
+
 def test_an_invalid_strength_is_not_drawn(whole: Evidence) -> None:
     figure, _ = sweep(section(changed(whole, "xi=1.0", level="invalid", reasons=("V1: no",))))
     assert isinstance(figure, Figure)

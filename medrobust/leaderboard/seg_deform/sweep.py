@@ -23,7 +23,7 @@ def strengths(section: Section) -> dict[float, str]:
 
 
 def sweep(section: Section) -> list[Table | Figure]:
-    """A panel a condition, model and ruler, a curve an organ, and the table behind them; nothing with fewer than two strengths."""
+    """A panel a condition, model and ruler, a curve an organ, and the table behind them; no model put through fewer than two strengths."""
     known = strengths(section)
     if len(known) < 2:
         return []
@@ -34,7 +34,7 @@ def sweep(section: Section) -> list[Table | Figure]:
         for model in section.models
         for metric, words in RULERS.items()
         for organ in (*organs(section), "")
-        if any(section.cells(model, attack, condition) for attack in known.values())
+        if sum(1 for attack in known.values() if section.cells(model, attack, condition)) >= 2
     ]
     found = lines(labelled, columns, 4)
     if not any_number(found):
