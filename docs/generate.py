@@ -12,7 +12,12 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
-PAPERS = {"fnaf": ("leaderboards/recon-fnaf",), "roi": ("leaderboards/roi", "leaderboards/roi-grid"), "seg": ("leaderboards/seg-deform",)}
+PAPERS = {
+    "fnaf": ("leaderboards/recon-fnaf",),
+    "mammo": ("leaderboards/mammo-tamper",),
+    "roi": ("leaderboards/roi", "leaderboards/roi-grid"),
+    "seg": ("leaderboards/seg-deform",),
+}
 PLACED = re.compile(r"(<!-- tables of (\S+): begin -->\n).*?(<!-- tables of \2: end -->)", re.DOTALL)
 BLOCK = re.compile(r"(<!-- tables: begin -->\n).*?(<!-- tables: end -->)", re.DOTALL)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from medrobust import registry
 from medrobust.digests import canonical
-from medrobust.fitting import fitted, identity, shipped
+from medrobust.fitting import fitted, identity, shipped, told
 from medrobust.randomness import CaseRandom
 from medrobust.targets import zoo
 from medrobust.training.loop import Schedule
@@ -96,7 +96,7 @@ def known(attacks: tuple[DeformShade, ...], against: str, data: str, seed: int, 
     chosen = json.loads(data)
     plain, source = zoo.load(against).to(device), registry.build("data", chosen["name"], chosen.get("options", {}), "data")
     with torch.autocast(torch.device(device).type, enabled=False):
-        return tuple(fitted(attack, plain, source, seed, silent) for attack in attacks)
+        return tuple(fitted(attack, plain, source, seed, told("deform-shade")) for attack in attacks)
 
 
 def fresh(attack: DeformShade, target: Target, data: Data, seed: int) -> DeformShade:
@@ -104,9 +104,5 @@ def fresh(attack: DeformShade, target: Target, data: Data, seed: int) -> DeformS
     weights: Mapping[str, Tensor] | None = shipped(identity(cast("Trainable", attack), target, data.digest, seed))
     if weights is None:
         with TemporaryDirectory() as folder:
-            weights = attack.fit(target, data, seed, Path(folder), silent)
+            weights = attack.fit(target, data, seed, Path(folder), told("deform-shade"))
     return replace(attack, weights=weights)
-
-
-def silent(step: int, steps: int, loss: float) -> None:
-    """Report nothing."""

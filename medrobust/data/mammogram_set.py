@@ -62,7 +62,7 @@ class MammogramSet:
         """Identity of names, bytes, labels, sides, splits and frame, 12 hexadecimal digits."""
         listed = [(split, case.case) for split in sorted(self.splits) for case in self._listed(split)]
         content = content_digests(sorted({path for _, name in listed for path in _files(self.images[name])}))
-        parts = [f"{self.size} {self.labels} {self.rule.says}"]
+        parts = [f"{tuple(self.size)} {self.labels} {self.rule.says}"]
         for split, name in listed:
             one = self.images[name]
             said = f"{one.patient} {one.laterality} {one.view} {self.rule.label(one)} {one.outlined}"

@@ -9,7 +9,8 @@ from typing import Any
 
 from medrobust.leaderboard.tables import PRINTED, Column, Entry, Validity
 
-ABOUT = "Different data: compare orderings and effect sizes, not values. Ours with 95 % intervals from 2000 bootstrap resamples of patients."
+OTHER = "Different data: compare orderings and effect sizes, not values."
+ABOUT = f"{OTHER} Ours with 95 % intervals from 2000 bootstrap resamples of patients."
 QUIET = Validity(PRINTED)
 
 

@@ -28,9 +28,9 @@ def traces(name: str, title: str, description: str, data: str, panels: Mapping[s
                 if trace.points:
                     index = names.index(trace.name)
                     x, y, low, high = (list(values) for values in zip(*trace.points, strict=True))
-                    bars = [[a - b for a, b in zip(y, low, strict=True)], [b - a for a, b in zip(y, high, strict=True)]]
-                    style = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)], "markersize": 4, "linewidth": 1.0}
-                    axis.errorbar(x, y, yerr=bars, elinewidth=0.6, label=visible(trace.name), **style)
+                    colour = COLOURS[index % len(COLOURS)]
+                    axis.vlines(x, low, high, color=colour, linewidth=0.6)  # as they are: an interval need not hold its estimate
+                    axis.plot(x, y, color=colour, marker=MARKERS[index % len(MARKERS)], markersize=4, linewidth=1.0, label=visible(trace.name))
             axis.set(xlabel=axis_names[0], ylabel=axis_names[1])
             axis.set_title(visible(heading))
             axis.grid(visible=True)

@@ -19,6 +19,7 @@ from medrobust.errors import CellError, WeightsError
 from medrobust.fitting import identity
 from medrobust.guard import NO_BOX, Guarded
 from medrobust.randomness import CaseRandom, derive
+from medrobust.resolve import resolve
 from medrobust.targets.classification import ClassificationTarget
 from medrobust.testing import Bench
 from medrobust.testing.mammograms import MammogramData, MassReader
@@ -568,3 +569,13 @@ def test_weights_that_are_missing_or_do_not_fit_are_one_line() -> None:
         run(CycleGAN(training=SMALL))
     with pytest.raises(WeightsError, match=r"^step-000006.inject: 'encoder.0.weight' is"):
         run(CycleGAN(training=replace(SMALL, generator=replace(TINY, channels=3)), weights=trained()))
+
+
+@pytest.mark.parametrize(("name", "published"), [("mammo-experiment-1", EXPERIMENT_1), ("mammo-experiment-2", EXPERIMENT_2)])
+def test_the_specs_of_the_published_experiments_have_their_settings(name: str, published: CycleTraining) -> None:
+    (condition,) = resolve(name).conditions
+    trainings = [attack.plugin.training for attack in condition.attacks if isinstance(attack.plugin, CycleGAN)]
+    assert len(trainings) >= 3
+    for training in trainings:
+        assert replace(training, checkpoints=published.checkpoints) == published
+        assert set(training.kept) == {attack.plugin.step for attack in condition.attacks if isinstance(attack.plugin, CycleGAN)}

@@ -25,7 +25,8 @@ from medrobust.leaderboard.mammo_tamper.sweep import sweep
 from medrobust.leaderboard.page import Page, page
 from medrobust.leaderboard.section import Section, sections
 from medrobust.leaderboard.tables import Entry, Table, Validity
-from medrobust.stats import Scored
+from medrobust.leaderboard.traces import Trace, traces
+from medrobust.stats import Scored, auc_interval
 
 ONE = {"tamper@1000": EFFECTS["tamper@1000"]}
 TWO = {**ONE, "tamper@2000": EFFECTS["tamper@2000"]}
@@ -259,3 +260,25 @@ def test_a_distance_of_too_few_images_is_none() -> None:
     assert np.isnan(halves(few).estimate)
     assert np.isfinite(distance([Pair.of(some, some)]).estimate)
     assert np.isnan(distance([]).estimate)
+
+
+def test_the_interval_of_detection_holds_its_estimate_where_every_image_scores_a_little_more_than_its_own_original() -> None:
+    random = np.random.default_rng(0)
+    scores = random.normal(size=60)
+    names = [f"image{row}" for row in range(60)]
+    tampered = scores + random.uniform(0, 0.02, 60)
+    marked = [f"{name}~" for name in names]
+    both = Scored.of([*scores, *tampered], [False] * 60 + [True] * 60, [*names, *marked], [*names, *names])
+    found = area(Readings(both, 120, Validity()))
+    assert found.estimate is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < found.estimate < found.high
+    resampled = auc_interval(both.scores, both.positive, both.patients)
+    assert resampled.estimate < resampled.low, "resampled patients bring their own pairs along too often"
+
+
+def test_a_figure_draws_an_interval_beside_its_estimate() -> None:
+    drawn = traces("name", "title", "words", "data", {"panel": (Trace("one", ((0.0, 0.5, 0.6, 0.7), (1.0, 0.5, 0.4, 0.6))),)}, ("x", "y"))
+    assert drawn.points == {"panel": {"one": [[0.0, 0.5, 0.6, 0.7], [1.0, 0.5, 0.4, 0.6]]}}
+    assert "<svg" in drawn.svg

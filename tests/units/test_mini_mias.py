@@ -65,6 +65,7 @@ def test_pairs_are_patients_and_benign_is_left_out(folder: Path) -> None:
     mass = MiniMIAS(str(folder), labels="mass")
     assert mass.load(mass.cases("train")).truth.tolist() == [1, 0, 0, 0]
     assert len({one.digest, against_all.digest, mass.digest}) == 3
+    assert MiniMIAS(str(folder), size=[256, 256]).digest == one.digest, "a list of two is the same size"  # type: ignore[arg-type]
     assert one.label == "mini-MIAS, 256x256, pathology (malignant cancerous, benign left out)"
 
 

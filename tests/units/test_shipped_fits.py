@@ -10,7 +10,7 @@ from medrobust.targets import zoo
 from medrobust.types import Trainable
 
 
-@pytest.mark.parametrize("name", ["roi-demo", "roi", "seg-deform-demo", "seg-deform", "seg-deform-equal-p"])
+@pytest.mark.parametrize("name", ["roi-demo", "roi", "seg-deform-demo", "seg-deform", "seg-deform-equal-p", "mammo-tamper-demo", "mammo-tamper"])
 def test_every_trained_probe_of_a_shipped_spec_is_shipped(name: str) -> None:
     resolved = resolve(name)
     missing, found = [], 0

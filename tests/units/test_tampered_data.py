@@ -66,14 +66,17 @@ def test_class_1_is_what_the_attack_makes_at_the_step_that_the_name_says_and_cla
 
 
 def test_generators_are_trained_where_they_are_first_asked_for_in_inference_mode_too(
-    data: Tampered, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    data: Tampered, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cases = data.cases("test")
     expected = data.load(cases)
+    capsys.readouterr()
     monkeypatch.setenv("MEDROBUST_CACHE", str(tmp_path))
     fresh = Tampered(SOURCE, TRAINING, steps=(1, 2))
     with torch.inference_mode():
         found = fresh.load(cases)
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(" loss ")[0] for line in said] == [f"training cyclegan first: step {step}/2" for step in (1, 2)]
     assert torch.equal(found.image, expected.image)
     assert torch.equal(fresh.load(cases).image, expected.image)
 

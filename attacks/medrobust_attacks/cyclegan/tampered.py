@@ -14,7 +14,7 @@ from medrobust import registry
 from medrobust.budgets import IntensityRange
 from medrobust.digests import digest
 from medrobust.errors import DataError
-from medrobust.fitting import fitted
+from medrobust.fitting import fitted, told
 from medrobust.options import typed
 from medrobust.randomness import CaseRandom
 from medrobust.targets.classification import ClassificationTarget
@@ -100,12 +100,8 @@ class Tampered:
     def _trained(self) -> CycleGAN:
         """The attack with weights; whoever asks for an image first may do so in inference mode, in which nothing can be trained."""
         with torch.inference_mode(False):
-            return fitted(CycleGAN(training=self.training), NOBODY, self._source, self.seed, silent)
+            return fitted(CycleGAN(training=self.training), NOBODY, self._source, self.seed, told("cyclegan"))
 
 
 NOBODY = ClassificationTarget(nn.Identity(), "")
 """The target of an attack that asks none."""
-
-
-def silent(step: int, steps: int, loss: float) -> None:
-    """Report nothing."""

@@ -9,7 +9,7 @@ from medrobust.leaderboard.mammo_tamper.readings import Readings, shared, togeth
 from medrobust.leaderboard.mammo_tamper.rule import CHANCE
 from medrobust.leaderboard.measure import entry
 from medrobust.leaderboard.tables import LEVELS, UNMEASURED, Entry, Validity
-from medrobust.stats import Comparison, Interval, Scored, auc_interval, delong_area, delong_chance, delong_paired
+from medrobust.stats import Comparison, Interval, Scored, delong_area, delong_chance, delong_paired
 
 KINDS = ("cancerous image", "healthy image")
 CONSTANT = {1.0: "every pair of images told apart", 0.0: "every pair of images the wrong way round", CHANCE: "all scores tied"}
@@ -17,9 +17,10 @@ NO_SPREAD = "the same for every patient: no interval"
 
 
 def area(found: Readings, kinds: tuple[str, str] = KINDS) -> Entry:
-    """Patients resampled with all their images; where every pair of images has one outcome, DeLong's exact interval, and a note that says so.
+    """DeLong's interval, patients as clusters; where every pair of images has one outcome, the exact one, and a note that says so.
 
-    kinds: what positive and negative cases are.
+    No bootstrap: in detection an image stands beside its own original, and a patient drawn twice counts such pairs twice as often as they are, which
+    moves the whole interval. kinds: what positive and negative cases are.
     """
     sample = found.sample
     if sample is None:
@@ -27,10 +28,11 @@ def area(found: Readings, kinds: tuple[str, str] = KINDS) -> Entry:
     lack = one_class(sample, kinds)
     if lack:
         return absent(lack)
-    exact = delong_area(sample.scores, sample.positive, sample.patients)
-    if exact.variance == 0 and exact.auc in CONSTANT:
-        return noted(entry(exact.interval, found.owed, found.validity), f"{CONSTANT[exact.auc]}: exact interval")
-    return without_width(entry(auc_interval(sample.scores, sample.positive, sample.patients), found.owed, found.validity))
+    one = delong_area(sample.scores, sample.positive, sample.patients)
+    shown = entry(one.interval, found.owed, found.validity)
+    if one.variance == 0 and one.auc in CONSTANT:
+        return noted(shown, f"{CONSTANT[one.auc]}: exact interval")
+    return without_width(shown)
 
 
 def one_class(sample: Scored, kinds: tuple[str, str] = KINDS) -> str:

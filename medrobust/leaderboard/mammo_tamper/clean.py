@@ -7,7 +7,7 @@ import numpy as np
 from medrobust.leaderboard.layout import any_number, lines
 from medrobust.leaderboard.mammo_tamper.areas import absent, area, one_class
 from medrobust.leaderboard.mammo_tamper.readings import readers, readings
-from medrobust.leaderboard.mammo_tamper.rule import CANCEROUS, CORRECT, INTERVALS, SPECIFICITY, percent, threshold
+from medrobust.leaderboard.mammo_tamper.rule import AREAS, CANCEROUS, CORRECT, SPECIFICITY, percent, threshold
 from medrobust.leaderboard.measure import Measured, Quantity, entry, measure
 from medrobust.leaderboard.section import Model, Section
 from medrobust.leaderboard.tables import Column, Entry, Table
@@ -45,7 +45,7 @@ def clean(section: Section) -> list[Table]:
     caption = (
         f"Readers on untouched test images. AUC: of telling cancerous from healthy ones. Accuracy: at a score of {CANCEROUS:g}. Sensitivity: share "
         f"of cancerous images above the threshold that at most {100 * (1 - SPECIFICITY):.0f} % of these healthy ones exceed, held fixed in its "
-        f"interval. {INTERVALS} Bold: accuracy not measurably worse than the best of its condition (paired by patient)."
+        f"interval. {AREAS} Bold: accuracy not measurably worse than the best of its condition (paired by patient)."
     )
     return [Table("clean", "Readers on clean images", caption, section.data_label, HEADS, columns, found)]
 

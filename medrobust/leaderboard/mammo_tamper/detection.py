@@ -7,7 +7,7 @@ import numpy as np
 from medrobust.leaderboard.mammo_tamper.areas import against_chance, area
 from medrobust.leaderboard.mammo_tamper.once import once
 from medrobust.leaderboard.mammo_tamper.readings import Readings, both_forms, detectors, part, readings, truths
-from medrobust.leaderboard.mammo_tamper.rule import DETECTOR_HEADS, FALSE_ALARMS, INTERVALS, P, attacked, injected, percent, threshold
+from medrobust.leaderboard.mammo_tamper.rule import AREAS, DETECTOR_HEADS, FALSE_ALARMS, P, attacked, injected, percent, threshold
 from medrobust.leaderboard.measure import entry
 from medrobust.leaderboard.section import Model, Section
 from medrobust.leaderboard.tables import Column, Entry, Line, Table
@@ -39,7 +39,7 @@ def detection(section: Section) -> list[Table]:
         "Area under the ROC curve (AUC) of telling tampered images from originals, all test images in both forms: .5 is guessing, 1 finds every "
         "one. p: DeLong's test against .5, patients as clusters (0.0000 is below 0.00005). Injected, removed: the images of one direction against "
         f"their own originals. Found: share of tampered images that raise an alarm where at most {100 * FALSE_ALARMS:g} % of these clean images do; "
-        f"the threshold comes from the same clean images and is held fixed in the intervals. False alarms: the share that do. {INTERVALS}"
+        f"the threshold comes from the same clean images and is held fixed in the intervals. False alarms: the share that do. {AREAS}"
     )
     return [Table("detection", "Is tampering noticed", caption, section.data_label, DETECTOR_HEADS, COLUMNS, found, 1)]
 

@@ -14,7 +14,7 @@ from medrobust.leaderboard.mammo_tamper.readers import EVERYONE, intended, row
 from medrobust.leaderboard.mammo_tamper.readings import detectors, readers, readings
 from medrobust.leaderboard.mammo_tamper.rule import P, attacked, step
 from medrobust.leaderboard.mammo_tamper.stopping import best_detection, checkpoints, mean_reader, stop
-from medrobust.leaderboard.printed import ABOUT, QUIET, both, interleaved, numbers
+from medrobust.leaderboard.printed import OTHER, QUIET, both, interleaved, numbers
 from medrobust.leaderboard.section import Model, Section
 from medrobust.leaderboard.tables import Column, Entry, Line, Table
 
@@ -34,7 +34,8 @@ READ = (
 MACHINES = (
     "Ours are machine readers, networks trained on other images of the data named, theirs are radiologists; both stand in the order of their "
     "lists, and none of theirs corresponds to one of ours. Nothing here reproduces the paper: it is to be read for its shape, and the paper says "
-    f"neither by which truth it counts modified images nor gives intervals. All readers: by Obuchowski and Rockette. {ABOUT}"
+    f"neither by which truth it counts modified images nor gives intervals. All readers: by Obuchowski and Rockette. {OTHER} "
+    "Ours with 95 % intervals by DeLong, patients as clusters."
 )
 
 

@@ -7,7 +7,7 @@ from medrobust.leaderboard.mammo_tamper.multireader import Together, all_readers
 from medrobust.leaderboard.mammo_tamper.once import once
 from medrobust.leaderboard.mammo_tamper.readings import readers as who
 from medrobust.leaderboard.mammo_tamper.readings import readings
-from medrobust.leaderboard.mammo_tamper.rule import HEADS, INTERVALS, P, attacked, one_way
+from medrobust.leaderboard.mammo_tamper.rule import AREAS, HEADS, P, attacked, one_way
 from medrobust.leaderboard.section import Model, Section
 from medrobust.leaderboard.tables import Column, Entry, Line, Table
 
@@ -40,7 +40,7 @@ def readers(section: Section) -> list[Table]:
         "where the whole interval lies there. Intended truth: an image counts as what the attack meant it to be, the opposite; for the same scores "
         "it is exactly 1 less the other, and is shown because papers use either. Originals less modified: by the original truth, with its interval "
         "and p from DeLong's test for the same images, patients as clusters (p of 0.0000 is below 0.00005). All readers: mean over readers by "
-        f"Obuchowski and Rockette, readers and images both as drawn at random. Other AUC: {INTERVALS}"
+        f"Obuchowski and Rockette, readers and images both as drawn at random. {AREAS}"
     )
     return [Table("readers", "Readers before and after tampering", caption, section.data_label, HEADS, COLUMNS, tuple(found), 1)]
 

@@ -28,6 +28,7 @@ SPECIFICITY = 0.9
 INJECT, REMOVE = "inject", "remove"
 
 INTERVALS = "95 % intervals in brackets, from 2000 bootstrap resamples of patients."
+AREAS = "95 % intervals in brackets; those of AUC are DeLong's with patients as clusters, others from 2000 bootstrap resamples of patients."
 HEADS = ("condition", "reader", "attack")
 DETECTOR_HEADS = ("condition", "detector", "attack")
 P = Column("p", digits=4)

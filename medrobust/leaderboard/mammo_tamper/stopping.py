@@ -13,7 +13,7 @@ from medrobust.leaderboard.mammo_tamper.detection import detected
 from medrobust.leaderboard.mammo_tamper.distances import Pair, distance, halves, normal_distance
 from medrobust.leaderboard.mammo_tamper.multireader import all_readers
 from medrobust.leaderboard.mammo_tamper.readings import detectors, readers, readings
-from medrobust.leaderboard.mammo_tamper.rule import INTERVALS, STOP, TEXTURE, Stopping, attacked, percent, step
+from medrobust.leaderboard.mammo_tamper.rule import AREAS, STOP, TEXTURE, Stopping, attacked, percent, step
 from medrobust.leaderboard.measure import entry
 from medrobust.leaderboard.section import Section
 from medrobust.leaderboard.tables import Column, Entry, Line, Table, Validity
@@ -98,7 +98,7 @@ def stopping(section: Section) -> list[Table]:
         f"interval, the one whose images are closest to real ones. {' '.join(answers)} Distance: mean of both directions, see the next table. "
         "Change: mean absolute change of a pixel, in the image's intensity from -1 to 1. Change in the lesion: share of it within the outline of "
         "the lesion, beside the share of the breast that the outline covers; alike, the change is spread. Best detection: highest AUC of any "
-        f"detector. Readers: mean AUC by the original truth, of one reader its own; below .5 the attack succeeds. {INTERVALS} Of distances by "
+        f"detector. Readers: mean AUC by the original truth, of one reader its own; below .5 the attack succeeds. {AREAS} Of distances by "
         "leaving patients out in turn."
     )
     data = section.data_label

@@ -7,7 +7,7 @@ from medrobust.leaderboard.mammo_tamper.areas import drawable, drawn
 from medrobust.leaderboard.mammo_tamper.artefacts import grid
 from medrobust.leaderboard.mammo_tamper.detection import detected
 from medrobust.leaderboard.mammo_tamper.readings import detectors
-from medrobust.leaderboard.mammo_tamper.rule import INTERVALS, STOP, attacked, step
+from medrobust.leaderboard.mammo_tamper.rule import AREAS, STOP, attacked, step
 from medrobust.leaderboard.mammo_tamper.stopping import mean_reader
 from medrobust.leaderboard.section import Section
 from medrobust.leaderboard.tables import Column, Entry, Figure, Line, Table
@@ -64,7 +64,7 @@ def sweep(section: Section) -> list[Table | Figure]:
         ("training step", "AUC"),
     )
     columns = (Column(f"grid index, {DIFFERENCE}", "dB", "dB", digits=2), *(Column(f"AUC, {name}", digits=3) for name in names[1:]))
-    caption = f"The numbers of both figures. {INTERVALS}"
+    caption = f"The numbers of both figures. {AREAS}"
     return [grids, noticed, Table("noticed", NOTICED, caption, data, ("condition", "attack"), columns, found, 1, fold=True)]
 
 
