@@ -18,6 +18,7 @@ PAPERS = {
     "roi": ("leaderboards/roi", "leaderboards/roi-grid"),
     "seg": ("leaderboards/seg-deform",),
 }
+BESIDE = "What the paper prints, beside what was measured here on other data: to be compared in shape, not in value. Rows:"
 PLACED = re.compile(r"(<!-- tables of (\S+): begin -->\n).*?(<!-- tables of \2: end -->)", re.DOTALL)
 BLOCK = re.compile(r"(<!-- tables: begin -->\n).*?(<!-- tables: end -->)", re.DOTALL)
 
@@ -100,8 +101,17 @@ def papers() -> list[Path]:
         found = [load(Path(folder)) for folder in folders if (Path(folder) / "cells.json").is_file()]
         if found:
             written.append(Path(f"docs/paper-{paper}.md"))
-            written[-1].write_text(text(paper_page(paper, joined(found)), "md"), encoding="utf-8")
+            body = text(paper_page(paper, joined(found)), "md").partition("\n")[2]
+            rows = ", ".join(f"`{folder}`" for folder in folders)
+            written[-1].write_text(f"# Beside {published(paper)}\n\n{BESIDE} {rows}.\n{body}", encoding="utf-8")
     return written
+
+
+def published(paper: str) -> str:
+    """Whose numbers ours stand beside."""
+    from medrobust.leaderboard.printed import numbers
+
+    return str(numbers(paper)["title"])
 
 
 def cli() -> str:

@@ -21,6 +21,7 @@ from medrobust.errors import StoreError
 from medrobust.files import store_errors
 from medrobust.hdf5 import in_memory, write
 from medrobust.imaging.slices import outlined, shown
+from medrobust.provenance import CHANGED
 from medrobust.types import Attacked, Batch, Case, Explained
 
 NAME = "attacked.h5"
@@ -164,6 +165,8 @@ def collect(joined: Path, cases: Sequence[Case]) -> str:
             raise StoreError(msg)
         total = digest([digests[name] for name in sorted(digests)])
         file.attrs["digest"] = total
+        if joined.name == NAME:
+            file.attrs["statement"] = CHANGED
         write(joined, file)
     shutil.rmtree(parts, ignore_errors=True)
     return total

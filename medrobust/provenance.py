@@ -23,6 +23,9 @@ from medrobust.files import replacing, write_json
 
 TOP = 65535
 MARK = "MODIFIED"
+CHANGED = f"{MARK} BY COMPUTER, NOT AS ACQUIRED: all that is called attacked or modified. For research on robustness; not for diagnosis."
+"""What a file says that holds many images."""
+
 EMPTY = ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName", "PatientOrientation")
 """What every DICOM file has to have, if only empty."""
 

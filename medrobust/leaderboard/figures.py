@@ -111,10 +111,10 @@ def svg_text(drawing: Drawing) -> str:
     return text[:head] + STYLE + text[head:]
 
 
-def png_bytes(drawing: Drawing) -> bytes:
-    """Black on white at 150 dots an inch, without date and generator."""
+def png_bytes(drawing: Drawing, said: str = "") -> bytes:
+    """Black on white at 150 dots an inch, without date and generator. said: what its text chunk says of the pictures in it; none where empty."""
     buffer = io.BytesIO()
-    drawing.savefig(buffer, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+    drawing.savefig(buffer, format="png", dpi=150, facecolor="white", metadata={"Software": None, **({"Description": said} if said else {})})
     return buffer.getvalue()
 
 

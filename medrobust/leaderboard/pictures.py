@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medrobust.files import replacing, store_errors
+from medrobust.provenance import CHANGED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,6 +74,7 @@ def commit(pictures: Sequence[Picture], folder: Path) -> None:
     import h5py
 
     with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
+        file.attrs["statement"] = CHANGED
         written: dict[tuple[str, tuple[int, ...], bytes], h5py.Dataset] = {}
         for picture in sorted(pictures, key=lambda picture: picture.cell):
             group = file.create_group(f"{picture.cell}/{len(file.get(picture.cell, ())):04d}")

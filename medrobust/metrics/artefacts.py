@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from medrobust.imaging.spectrum import band_powers, grid_index
+from medrobust.imaging.spectrum import band_powers, grid_index, local_grid_index
 from medrobust.metrics.maps import context_of
 from medrobust.types import Outcome
 
@@ -35,6 +35,26 @@ class GridIndex:
     def __call__(self, outcome: Outcome) -> Tensor:
         """(n,)."""
         return grid_index(outcome.attacked.image)
+
+
+@dataclass(frozen=True)
+class LocalGridIndex:
+    """The grid index of the 64 x 64 pixels where it is highest, in dB: a lattice that an eye finds in one place and the whole spectrum hides.
+
+    Source: this project, see `medrobust.imaging.spectrum.local_grid_index`.
+    """
+
+    task: ClassVar[str] = "classification"
+    images: ClassVar[str] = "mammograms"
+    name: ClassVar[str] = "local-grid-index"
+    unit: ClassVar[str] = "dB"
+    higher_is_better: ClassVar[bool | None] = None
+    worst: ClassVar[float] = 0.0
+    per: ClassVar[str] = "case"
+
+    def __call__(self, outcome: Outcome) -> Tensor:
+        """(n,)."""
+        return local_grid_index(outcome.attacked.image)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ def draw(subjects: Sequence[Subject], pairs: int, singles: int, seed: int) -> Dr
         msg = f"reader-study: found {pairs} pairs and {singles} singles, expected at least one item"
         raise SpecError(msg)
     if len(subjects) < pairs + singles:
-        msg = f"reader-study: found {len(subjects)} cases, expected {pairs + singles} or more for {pairs} pairs and {singles} singles"
+        wanted = f"{pairs + singles} or more for {pairs} pairs and {singles} singles"
+        msg = f"reader-study: found {len(subjects)} cases, expected {wanted}; lower --pairs and --singles"
         raise SpecError(msg)
     rng = np.random.default_rng(seed)
     chosen = _chosen(subjects, pairs + singles, rng)

@@ -90,9 +90,10 @@ def files(paths: Sequence[Path]) -> list[Path]:
 def read(path: Path) -> list[Returned]:
     """The answers of a file; iMRMC text may hold several readers. DataError in one line where it is not what it should be."""
     try:
-        if not path.is_file() or path.stat().st_size > BIGGEST:
-            found = f"{path.stat().st_size} bytes" if path.is_file() else "none"
-            raise refused(path, "file", found, f"a file of at most {BIGGEST} bytes")
+        if not path.is_file():
+            raise refused(path, "file", "none", "a returned file")
+        if path.stat().st_size > BIGGEST:
+            raise refused(path, "file", f"{path.stat().st_size} bytes", f"a file of at most {BIGGEST} bytes")
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise refused(path, "file", error.strerror or error, "a readable file") from error
@@ -163,7 +164,8 @@ def _imrmc(path: Path, before: Sequence[str], after: Sequence[str]) -> list[Retu
 
 def _checked(path: Path, head: Mapping[str, Any], who: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], checksum: str | None) -> Returned:
     if head.get("format") != FORMAT:
-        raise refused(path, "format", f"'{head.get('format')}'", f"'{FORMAT}'")
+        found = f"'{head['format']}'" if "format" in head else "none"
+        raise refused(path, "format", found, f"'{FORMAT}': a file that the page of a study saved")
     study, commitment = (_string(path, field, head.get(field, "")) for field in ("study", "commitment"))
     name, role = (_string(path, field, who.get(field, "")) for field in ("name", "role"))
     if not name.strip():

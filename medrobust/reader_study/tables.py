@@ -102,7 +102,7 @@ def _later(key: Key) -> str:
 
 def readers_table(key: Key, returned: Sequence[Returned], data: str) -> Table:
     """Who read, how much, how long."""
-    whole = (Column(name, unit, digits=0) for name, unit in (("years", "years"), ("a year", "mammograms"), ("rated", "images")))
+    whole = (Column(name, unit, digits=0) for name, unit in (("years", "years"), ("mammograms a year", ""), ("rated", "images")))
     columns = *whole, Column("time a screen", "s", "s", digits=1)
     screens = [tuple(image.image for image in item.images) for item in key.items]
     lines = []

@@ -58,8 +58,17 @@ def untrained(architecture: str, options: Mapping[str, Any], weights: Path | Non
 
     network, fields = _network(architecture, options, "targets")
     if weights is not None:
+        if not weights.is_file() and (name := weights.parent.name) in _recipes():
+            msg = f"{weights}: no such file; `medrobust train {name}` makes it"
+            raise WeightsError(msg)
         fill(network, read(weights), str(weights))
     return _target(registry.load("targets", architecture).task, architecture, fields, network)
+
+
+def _recipes() -> set[str]:
+    """Models that can be trained, whether or not their weights ship."""
+    places = [place for point in registry.available("zoo").values() for place in files(point.value).iterdir()]
+    return {place.name for place in places if (place / "recipe.yaml").is_file()}
 
 
 def digest(architecture: str, options: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:

@@ -1,4 +1,4 @@
-"""A training of CycleGAN at its published size that is killed without warning goes on to the very weights of one that was not."""
+"""A training of CycleGAN at 256x256, of small networks, that is killed without warning goes on to the very weights of one that was not."""
 
 from __future__ import annotations
 

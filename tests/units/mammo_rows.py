@@ -88,6 +88,7 @@ def values(model: str, image: Image, effect: Effect | None) -> dict[tuple[str, s
     if effect is None:
         found["correct", ""] = float((said >= 0.5) == image.cancerous)
     found["grid-index", ""] = 0.5 * noise("grid", image.case) + (0.0 if effect is None else effect.grid + 0.1 * noise("more", image.case))
+    found["local-grid-index", ""] = 2 * found["grid-index", ""]
     found |= {("texture", name): value for name, value in zip(FEATURES, texture(image, effect).tolist(), strict=True)}
     if effect:
         found["change", ""] = 0.05 * effect.shift + 0.001 * noise("change", image.case)

@@ -8,8 +8,8 @@ import torch
 from scipy import stats
 
 from medrobust.budgets import IntensityRange
-from medrobust.imaging.spectrum import band_powers, grid_index
-from medrobust.metrics.artefacts import Change, ChangeInLesion, GridIndex, Texture
+from medrobust.imaging.spectrum import band_powers, grid_index, local_grid_index, starts
+from medrobust.metrics.artefacts import Change, ChangeInLesion, GridIndex, LocalGridIndex, Texture
 from medrobust.testing.mammograms import MammogramData
 from medrobust.types import Attacked, Batch, Outcome
 
@@ -38,6 +38,20 @@ def test_grid_index_is_of_the_image_as_it_was_left() -> None:
     lattice[::4, ::4] = 0.3
     torch.testing.assert_close(GridIndex()(outcome(clean)), grid_index(clean))
     assert float((GridIndex()(outcome(clean + lattice)) - GridIndex()(outcome(clean))).min()) > 10
+
+
+def test_the_local_index_finds_a_lattice_in_one_corner_that_the_whole_image_hides() -> None:
+    noise = 0.2 * torch.randn(1, 1, 256, 256, generator=torch.Generator().manual_seed(0))
+    corner = torch.zeros_like(noise)
+    corner[..., :32, :32][..., ::4, ::4] = 1.5
+    whole, local = (float((index(noise + corner) - index(noise)).min()) for index in (grid_index, local_grid_index))
+    assert whole < 1 < 6 < local
+    assert starts(408, 64)[-2:] == [320, 344], "the last tile ends where the image does"
+    assert starts(64, 64) == [0]
+    torch.testing.assert_close(local_grid_index(noise[..., :48, :40]), grid_index(noise[..., :48, :40]))
+    assert local_grid_index(torch.full((1, 1, 128, 128), -1.0)).tolist() == pytest.approx([0], abs=1e-6), "air has no lattice"
+    made = outcome(corner[..., :64, :64].expand(4, -1, -1, -1))
+    torch.testing.assert_close(LocalGridIndex()(made), local_grid_index(made.attacked.image))
 
 
 def test_change_in_the_lesion_alone_is_all_within_and_change_everywhere_is_the_share_of_area() -> None:

@@ -67,11 +67,11 @@ def no_scores(row: Row) -> Row | None:
 
 
 def no_texture(row: Row) -> Row | None:
-    return None if row["metric"] in ("texture", "grid-index", "change", "change-in-lesion") else row
+    return None if row["metric"] in ("texture", "grid-index", "local-grid-index", "change", "change-in-lesion") else row
 
 
 def flat(row: Row) -> Row:
-    return {**row, "value": 1.0} if row["metric"] in ("texture", "grid-index", "change", "change-in-lesion") else row
+    return {**row, "value": 1.0} if row["metric"] in ("texture", "grid-index", "local-grid-index", "change", "change-in-lesion") else row
 
 
 SETS = {
@@ -172,7 +172,7 @@ def test_without_texture_the_rule_still_answers() -> None:
     table, *others = stopping(section(made(kept=bare)))
     assert not others
     assert [line.labels[1] for line in table.lines if line.labels[2] == "here"] == ["tamper@3000"], "the last without grids"
-    assert {line.entries[3].note for line in table.lines} == {"not measured"}
+    assert {line.entries[4].note for line in table.lines} == {"not measured"}
 
 
 def test_a_cell_that_is_not_there_is_said_not_to_be() -> None:

@@ -100,9 +100,9 @@ def test_the_sweep_draws_what_its_tables_say(here: Section) -> None:
     assert [point[0] for point in drawn] == [1000, 2000, 3000, 4000]
     assert [point[1] for point in drawn] == [line.entries[2].estimate for line in stopped.lines]
     assert list(noticed.points) == ["256x256, readers", "256x256, detectors"]
-    assert [point[1] for point in noticed.points["256x256, readers"]["readers, modified"]] == [line.entries[8].estimate for line in stopped.lines]
+    assert [point[1] for point in noticed.points["256x256, readers"]["readers, modified"]] == [line.entries[9].estimate for line in stopped.lines]
     best = [max(line.entries[index].estimate or 0 for index in (2, 3)) for line in table.lines]
-    assert best == [line.entries[7].estimate for line in stopped.lines]
+    assert best == [line.entries[8].estimate for line in stopped.lines]
     assert list(noticed.points["256x256, detectors"]) == list(DETECTORS)
     assert not sweep(section(made({"tamper@1000": EFFECTS["tamper@1000"]}))), "one step is no sweep"
 
@@ -139,6 +139,8 @@ def test_two_injected_and_two_removed_images_are_shown_where_the_rule_stops(tmp_
     assert list(every.points) == [ALL[0].case, ALL[2].case], "one of each kind"
     assert all(all(names.values()) and list(names) == sorted(EFFECTS) for names in every.points.values())
     assert one.png.startswith(b"\x89PNG")
+    assert b"MODIFIED BY COMPUTER, NOT AS ACQUIRED" in one.png, "a picture that is cut out of the page says so too"
+    assert b"MODIFIED BY COMPUTER, NOT AS ACQUIRED" in (tmp_path / "pictures.h5").read_bytes()
     assert one.svg == panels(here)[0].svg  # type: ignore[union-attr]
 
 

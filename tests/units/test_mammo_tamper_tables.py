@@ -89,10 +89,12 @@ def test_areas_are_those_of_the_scores_and_the_intended_truth_is_their_complemen
 
 
 def test_an_attack_has_succeeded_where_the_whole_interval_is_below_one_half() -> None:
-    assert succeeded(Entry(0.3, 0.1, 0.49)).best
-    assert not succeeded(Entry(0.3, 0.1, 0.5)).best
-    assert not succeeded(Entry(0.3)).best, "without an interval nothing is beyond doubt"
-    assert not succeeded(Entry(0.3, 0.1, 0.4, validity=Validity("invalid"))).best
+    able = Entry(0.8, 0.51, 0.9)
+    assert succeeded(Entry(0.3, 0.1, 0.49), able).best
+    assert not succeeded(Entry(0.3, 0.1, 0.5), able).best
+    assert not succeeded(Entry(0.3), able).best, "without an interval nothing is beyond doubt"
+    assert not succeeded(Entry(0.3, 0.1, 0.4, validity=Validity("invalid")), able).best
+    assert not succeeded(Entry(0.3, 0.1, 0.4), Entry(0.8, 0.5, 0.9)).best, "a reader at chance is not turned round"
 
 
 def test_the_difference_is_delongs_for_the_same_images_with_patients_as_clusters(here: Section) -> None:
@@ -220,6 +222,7 @@ def test_the_stopping_table_says_where_to_stop(here: Section) -> None:
     found = [entry(table, labels, name) for name in ("grid index, clean", "tampered", "difference")]
     assert [one.estimate for one in found] == pytest.approx([before, after, after - before])
     assert found[2].high - found[2].low < 0.2 * (found[1].high - found[1].low), "what is in an image before is in it after"
+    assert entry(table, labels, "difference at its worst").estimate == pytest.approx(2 * (after - before))
     assert entry(table, labels, "change in the lesion").estimate == pytest.approx(0.6, abs=0.01)
     assert entry(table, labels, "change in the lesion").cases == 16, "of images with a lesion"
     assert entry(table, labels, "lesion by area").estimate == pytest.approx(0.1)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
+from medrobust.budgets import IntensityRange
+from medrobust.fitting import fitted, told
+from medrobust.randomness import CaseRandom
+from medrobust.resolve import resolve
+from medrobust.stats import auc
 from medrobust.targets import zoo
 from medrobust.targets.classification import ClassificationTarget
 from medrobust.testing.mammograms import MammogramData
 from medrobust.training.recipe import recipe
 from medrobust.training.tasks import training_of
+from medrobust_attacks.cyclegan.tampered import NOBODY
 
 LARGE = ("mammo-resnet", "mammo-resnet-2", "mammo-densenet")
 SMALL = tuple(f"{name}-128" for name in LARGE)
@@ -33,6 +39,22 @@ def test_the_card_is_of_these_data_and_of_the_recipe(name: str) -> None:
 def test_a_reader_reads_better_than_chance(name: str) -> None:
     figures = zoo.card(name).figures
     assert 0.5 < figures["auc@test low"] < figures["auc@test"] < figures["auc@test high"]
+
+
+def test_the_shipped_generators_turn_every_shipped_reader_round_on_patients_that_neither_has_seen() -> None:
+    (condition,) = resolve("mammo-tamper-demo").conditions
+    data, source = condition.dataset, condition.fit_dataset
+    assert data is not None
+    assert source is not None
+    batch = data.load(data.cases("test"))
+    last = next(attack.plugin for attack in condition.attacks if attack.label == "tamper@10000")
+    attack = fitted(last, zoo.load(SMALL[0]), source, 0, told("cyclegan"))
+    image = attack(NOBODY, batch, IntensityRange(), CaseRandom.of([0] * len(batch.cases))).image
+    for name in SMALL:
+        target = zoo.load(name)
+        with torch.inference_mode():
+            before, after = (auc(target(one, batch)[:, 0], batch.truth) for one in (batch.image, image))
+        assert after < 0.5 < before, name
 
 
 @pytest.mark.parametrize("names", [LARGE, SMALL], ids=["256", "128"])

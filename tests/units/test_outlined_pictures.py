@@ -32,6 +32,7 @@ def test_a_picture_of_every_attacked_mammogram_is_stored_with_its_lesions(tmp_pa
     save_attacked(tmp_path, clean, Attacked(clean.image.flip(-1)))
     collect(tmp_path / "artifacts" / "attacked.h5", clean.cases)
     with h5py.File(tmp_path / "artifacts" / "attacked.h5") as file:
+        assert file.attrs["statement"].startswith("MODIFIED BY COMPUTER, NOT AS ACQUIRED")
         for row, case in enumerate(clean.cases):
             picture = file[case.case]["picture"]
             assert set(picture) == {"image", "attacked", "truth"}

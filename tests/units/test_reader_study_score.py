@@ -139,7 +139,7 @@ def test_an_image_of_another_study_is_refused_even_under_a_right_checksum(study:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "format: found 'None'"),
+        (b"", "format: found none"),
         (b"\xff\xfe\x00", "bytes that are no UTF-8"),
         (b"{", "expected JSON as the study's page saves it"),
         (b'{"a":' * 100_000, "RecursionError"),

@@ -190,6 +190,11 @@ def test_an_architecture_takes_weights_from_a_file(shelf: Path) -> None:
         zoo.untrained("unet", OPTIONS, shelf / "none.safetensors")
 
 
+def test_weights_that_a_recipe_makes_are_asked_for_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"weights\.safetensors: no such file; `medrobust train mammo-resnet-mias` makes it$"):
+        zoo.untrained("unet", OPTIONS, tmp_path / "models" / "mammo-resnet-mias" / "weights.safetensors")
+
+
 def test_an_architecture_without_weights_is_the_same_at_every_call() -> None:
     state = torch.random.get_rng_state()
     first = zoo.untrained("unet", OPTIONS)

@@ -139,4 +139,4 @@ EXPERIMENT_2 = CycleTraining(
     interval=500,
 )
 """Experiment 2 at 512x408, through TFGAN: no input skip, nearest-neighbour upsampling, spectral normalisation throughout, no identity loss. Its
-generators' instance normalisation adds .001 to the variance where 1e-5 is added here."""
+generators' instance normalisation adds .001 to the variance where 1e-5 is added here, and its weights begin by ICNR, which is not done here."""

@@ -80,9 +80,10 @@ def compared(test: Comparison, owed: int, validity: Validity) -> tuple[Entry, En
     return shown[0], shown[1]
 
 
-def succeeded(found: Entry) -> Entry:
-    """Marked where the whole interval lies below chance."""
-    return replace(found, best=found.high is not None and found.high < CHANCE and found.validity.level != "invalid")
+def succeeded(found: Entry, originals: Entry) -> Entry:
+    """Marked where the whole interval lies below chance, and that of originals above it: who cannot read is not turned round."""
+    read = originals.low is not None and originals.low > CHANCE
+    return replace(found, best=read and found.high is not None and found.high < CHANCE and found.validity.level != "invalid")
 
 
 def absent(note: str) -> Entry:

@@ -23,13 +23,13 @@ def measured_on(section: Section, metric: str, attack: str, condition: str) -> M
 
 
 @once
-def grid(section: Section, attack: str, condition: str) -> tuple[Entry, Entry, Entry]:
-    """Grid index of clean and of tampered images, and tampered less clean, image by image."""
-    model = measured_on(section, GRID, attack, condition)
+def grid(section: Section, attack: str, condition: str, metric: str = GRID) -> tuple[Entry, Entry, Entry]:
+    """Grid index of clean and of tampered images, and tampered less clean, image by image. metric: of the whole image or of its worst part."""
+    model = measured_on(section, metric, attack, condition)
     if model is None:
-        none = _nothing(section, GRID, attack, condition)
+        none = _nothing(section, metric, attack, condition)
         return none, none, none
-    before, after = (measure(section, model, name, condition, Quantity(GRID, per_case=True)) for name in ("none", attack))
+    before, after = (measure(section, model, name, condition, Quantity(metric, per_case=True)) for name in ("none", attack))
     return before.entry, after.entry, without_width(contrast(after, before, paired_difference))
 
 

@@ -14,6 +14,7 @@ from medrobust.leaderboard.mammo_tamper.stopping import checkpoints, stop
 from medrobust.leaderboard.section import Section
 from medrobust.leaderboard.tables import Figure, Table
 from medrobust.leaderboard.text import visible
+from medrobust.provenance import CHANGED
 
 EACH = 2
 """How many injected and how many removed images are shown: the first of those kept, so that none is picked for its looks."""
@@ -87,7 +88,7 @@ def _of_one_attack(section: Section, place: str, rows: Mapping[str, tuple[str, A
                 else:
                     axis.imshow(difference(arrays), cmap="RdBu_r", vmin=-limit, vmax=limit)
                 _outline(axis, arrays)
-        svg, png = svg_text(drawing), png_bytes(drawing)
+        svg, png = svg_text(drawing), png_bytes(drawing, CHANGED)
     points = {case: {"done": word, "outlined": _outlined(arrays)} for case, (word, arrays) in rows.items()}
     return Figure(f"panels-{number}", "Images before and after tampering", words, section.data_label, svg, points, png)
 
@@ -111,7 +112,7 @@ def _of_all_attacks(
                     continue
                 _image(axis, arrays, modified=column > 0)
                 _outline(axis, arrays)
-        svg, png = svg_text(drawing), png_bytes(drawing)
+        svg, png = svg_text(drawing), png_bytes(drawing, CHANGED)
     points = {case: {name: case in of for name, of in kept.items()} for case in cases}
     return Figure(f"panels-{number}", "One image under every attack", words, section.data_label, svg, points, png)
 

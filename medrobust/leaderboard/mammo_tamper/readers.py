@@ -37,10 +37,10 @@ def readers(section: Section) -> list[Table]:
         "Area under the ROC curve (AUC) of telling cancerous from healthy images: 1 is without error, .5 is guessing. Originals: untouched test "
         "images. Modified: the same images after the attack has put malignant features into the healthy ones and taken them out of the cancerous "
         "ones. Original truth: an image counts as what it was before; below .5 the attack has turned the reader round and has succeeded, in bold "
-        "where the whole interval lies there. Intended truth: an image counts as what the attack meant it to be, the opposite; for the same scores "
-        "it is exactly 1 less the other, and is shown because papers use either. Originals less modified: by the original truth, with its interval "
-        "and p from DeLong's test for the same images, patients as clusters (p of 0.0000 is below 0.00005). All readers: mean over readers by "
-        f"Obuchowski and Rockette, readers and images both as drawn at random. {AREAS}"
+        "where the whole interval lies there and that of originals above. Intended truth: an image counts as what the attack meant it to be, the "
+        "opposite; for the same scores it is exactly 1 less the other, and is shown because papers use either. Originals less modified: by the "
+        "original truth, with its interval and p from DeLong's test for the same images, patients as clusters (p of 0.0000 is below 0.00005). All "
+        f"readers: mean over readers by Obuchowski and Rockette, readers and images both as drawn at random. {AREAS}"
     )
     return [Table("readers", "Readers before and after tampering", caption, section.data_label, HEADS, COLUMNS, tuple(found), 1)]
 
@@ -49,13 +49,14 @@ def readers(section: Section) -> list[Table]:
 def row(section: Section, model: Model, attack: str, condition: str) -> tuple[Entry, ...]:
     """One reader under one attack."""
     clean, modified = (readings(section, model, name, condition) for name in ("none", attack))
-    after = succeeded(area(modified))
-    return area(clean), after, intended(after, attack), *difference(clean, modified)
+    before = area(clean)
+    after = succeeded(area(modified), before)
+    return before, after, intended(after, attack), *difference(clean, modified)
 
 
 def together_row(mean: Together, attack: str) -> tuple[Entry, ...]:
     """All readers under one attack."""
-    after = succeeded(mean.modified)
+    after = succeeded(mean.modified, mean.originals)
     return mean.originals, after, intended(after, attack), mean.difference, mean.p
 
 

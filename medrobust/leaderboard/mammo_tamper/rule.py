@@ -15,7 +15,7 @@ from medrobust.leaderboard.tables import Column
 from medrobust.stats.bootstrap import Floats
 
 SCORE, CORRECT, TAMPERED = "score", "correct", "tamper-score"
-GRID, CHANGE, INSIDE, TEXTURE = "grid-index", "change", "change-in-lesion", "texture"
+GRID, LOCAL, CHANGE, INSIDE, TEXTURE = "grid-index", "local-grid-index", "change", "change-in-lesion", "texture"
 SHARE, AREA = "change", "area"
 """Labels of `change-in-lesion`: share of the change that lies in the lesion, and share of the breast that the lesion covers."""
 
@@ -41,7 +41,8 @@ class Stopping:
     Of the checkpoints whose grid index, tampered less clean, has an upper 95 % bound below `limit`, the one whose images are closest to real ones
     by the kernel distance; of equally close ones, and where there is no such distance, the last.
 
-    Source: this project; Becker et al. 2019 stopped where they saw grids (160 000 steps of the first experiment, 45 000 of the second).
+    Source: this project; Becker et al. 2019 stopped where they saw grids: by their text at 160 000 steps of the first experiment, of which their code
+    has 63 600, and at 45 000 of the second.
 
     limit: dB, above 0.
     """

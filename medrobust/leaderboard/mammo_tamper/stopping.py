@@ -13,7 +13,7 @@ from medrobust.leaderboard.mammo_tamper.detection import detected
 from medrobust.leaderboard.mammo_tamper.distances import Pair, distance, halves, normal_distance
 from medrobust.leaderboard.mammo_tamper.multireader import all_readers
 from medrobust.leaderboard.mammo_tamper.readings import detectors, readers, readings
-from medrobust.leaderboard.mammo_tamper.rule import AREAS, STOP, TEXTURE, Stopping, attacked, percent, step
+from medrobust.leaderboard.mammo_tamper.rule import AREAS, LOCAL, STOP, TEXTURE, Stopping, attacked, percent, step
 from medrobust.leaderboard.measure import entry
 from medrobust.leaderboard.section import Section
 from medrobust.leaderboard.tables import Column, Entry, Line, Table, Validity
@@ -24,6 +24,7 @@ COLUMNS = (
     Column("grid index, clean", DECIBEL, DECIBEL, digits=2),
     Column("tampered", DECIBEL, DECIBEL, digits=2),
     Column("difference", DECIBEL, DECIBEL, digits=2),
+    Column("difference at its worst", DECIBEL, DECIBEL, digits=2),
     Column("distance to real images", digits=3),
     Column("change", digits=4),
     percent("change in the lesion"),
@@ -95,7 +96,9 @@ def stopping(section: Section) -> list[Table]:
     caption = (
         "What training longer does to the images of the attack. Rule, declared beforehand: of the checkpoints whose grid index (how far a lattice "
         f"of period four, which upsampling leaves, stands out of the spectrum), tampered less clean, lies below {STOP.limit:g} dB with its whole "
-        f"interval, the one whose images are closest to real ones. {' '.join(answers)} Distance: mean of both directions, see the next table. "
+        f"interval, the one whose images are closest to real ones. {' '.join(answers)} At its worst: in the 64 x 64 pixels of each image where the "
+        "index is highest, for which the rule does not ask: a lattice in one place is seen by an eye and hidden in the whole. Distance: mean of "
+        "both directions, see the next table; where intervals overlap, the order by distance is a guess. "
         "Change: mean absolute change of a pixel, in the image's intensity from -1 to 1. Change in the lesion: share of it within the outline of "
         "the lesion, beside the share of the breast that the outline covers; alike, the change is spread. Best detection: highest AUC of any "
         f"detector. Readers: mean AUC by the original truth, of one reader its own; below .5 the attack succeeds. {AREAS} Of distances by "
@@ -110,7 +113,8 @@ def row(section: Section, one: Checkpoint, condition: str) -> tuple[Entry, ...]:
     """One checkpoint."""
     clean, tampered, _ = grid(section, one.attack, condition)
     noticed, fooled = best_detection(section, one.attack, condition), mean_reader(section, one.attack, condition)
-    return clean, tampered, one.grid, one.distance, *changes(section, one.attack, condition), noticed, fooled
+    local = grid(section, one.attack, condition, LOCAL)[2]
+    return clean, tampered, one.grid, local, one.distance, *changes(section, one.attack, condition), noticed, fooled
 
 
 def best_detection(section: Section, attack: str, condition: str) -> Entry:
