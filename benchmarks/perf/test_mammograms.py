@@ -9,7 +9,7 @@ import torch
 
 from medrobust.budgets import IntensityRange
 from medrobust.guard import Guarded, micro_batch
-from medrobust.metrics.artefacts import Change, GridIndex, Texture
+from medrobust.metrics.artefacts import Change, GridIndex, LocalGridIndex, Texture
 from medrobust.randomness import CaseRandom
 from medrobust.targets.classification import ClassificationTarget
 from medrobust.targets.image_classifiers import ResNet2D
@@ -74,5 +74,5 @@ def test_tampering(compare: Callable[..., None], size: int) -> None:
 @pytest.mark.parametrize("size", [128, 256])
 def test_metrics(compare: Callable[..., None], size: int) -> None:
     work = Work(8, size)
-    jobs = {"bare reader": work.read(), **{type(one).__name__: work.metric(one) for one in (GridIndex(), Change(), Texture())}}
+    jobs = {"bare reader": work.read(), **{type(one).__name__: work.metric(one) for one in (GridIndex(), LocalGridIndex(), Change(), Texture())}}
     compare(f"8 images of {size}x{size}", jobs, "bare reader")

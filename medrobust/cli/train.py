@@ -21,10 +21,10 @@ def command(
     start: Annotated[Path | None, typer.Option(help="Folder of the models that a recipe starts from; the shipped ones by default.")] = None,
 ) -> None:
     """Train a model as its recipe says, measure it on the test split, and write weights and card."""
-    from medrobust.training.recipe import names
+    from medrobust.targets.zoo import recipes
 
     if name == "list":
-        for known in names():
+        for known in recipes():
             typer.echo(known)
         return
     from rich.console import Console

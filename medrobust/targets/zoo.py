@@ -20,9 +20,17 @@ if TYPE_CHECKING:
     from medrobust.types import Target
 
 
+RECIPE = "recipe.yaml"
+
+
 def names() -> list[str]:
     """Every model of every zoo package that can be imported."""
     return sorted({folder.name for folder in _folders([])})
+
+
+def recipes() -> list[str]:
+    """Models that can be trained, whether or not their weights ship, of every zoo package that can be imported."""
+    return sorted({folder.name for folder in holding(RECIPE, [])})
 
 
 def card(name: str) -> Card:
@@ -58,17 +66,11 @@ def untrained(architecture: str, options: Mapping[str, Any], weights: Path | Non
 
     network, fields = _network(architecture, options, "targets")
     if weights is not None:
-        if not weights.is_file() and (name := weights.parent.name) in _recipes():
+        if not weights.is_file() and (name := weights.parent.name) in recipes():
             msg = f"{weights}: no such file; `medrobust train {name}` makes it"
             raise WeightsError(msg)
         fill(network, read(weights), str(weights))
     return _target(registry.load("targets", architecture).task, architecture, fields, network)
-
-
-def _recipes() -> set[str]:
-    """Models that can be trained, whether or not their weights ship."""
-    places = [place for point in registry.available("zoo").values() for place in files(point.value).iterdir()]
-    return {place.name for place in places if (place / "recipe.yaml").is_file()}
 
 
 def digest(architecture: str, options: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:
@@ -125,13 +127,18 @@ def _target(task: str, architecture: str, fields: Mapping[str, Any], network: nn
 
 def _folders(problems: list[str]) -> Iterator[Traversable]:
     """Every folder with a card; what could not be imported is noted in `problems`."""
+    return holding(CARD, problems)
+
+
+def holding(file: str, problems: list[str]) -> Iterator[Traversable]:
+    """Every folder with such a file; what could not be imported is noted in `problems`."""
     for name in registry.available("zoo"):
         try:
             package = registry.load("zoo", name)
         except SpecError as error:
             problems.append(str(error))
             continue
-        yield from (folder for folder in files(package).iterdir() if (folder / CARD).is_file())
+        yield from (folder for folder in files(package).iterdir() if (folder / file).is_file())
 
 
 def _folder(name: str) -> Traversable:

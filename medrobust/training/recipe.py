@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from importlib.resources import files
 from typing import Any, TypeVar
 
 import yaml
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from medrobust import registry
 from medrobust.errors import SpecError
 from medrobust.options import typed
+from medrobust.targets import zoo
 from medrobust.training.objectives import Objective
 from medrobust.training.schedule import Schedule
 from medrobust.training.watch import Validation
@@ -83,21 +83,14 @@ def _built(plain: type[T], fields: dict[str, Any], where: str) -> T:
         raise SpecError(msg) from error
 
 
-def names() -> list[str]:
-    """Models that have a recipe."""
-    folders = [folder for point in registry.available("zoo").values() for folder in files(point.value).iterdir()]
-    return sorted(folder.name for folder in folders if (folder / "recipe.yaml").is_file())
-
-
 def recipe(name: str) -> Recipe:
     """The recipe of a shipped model."""
-    for point in registry.available("zoo").values():
-        path = files(point.value) / name / "recipe.yaml"
-        if path.is_file():
-            try:
-                return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-            except (yaml.YAMLError, ValidationError) as error:
-                msg = f"{path}: {' '.join(str(error).split())}"
-                raise SpecError(msg) from error
-    msg = f"train: no recipe '{name}'; {registry.near(name, names())}"
-    raise SpecError(msg)
+    path = next((folder / zoo.RECIPE for folder in zoo.holding(zoo.RECIPE, []) if folder.name == name), None)
+    if path is None:
+        msg = f"train: no recipe '{name}'; {registry.near(name, zoo.recipes())}"
+        raise SpecError(msg)
+    try:
+        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, ValidationError) as error:
+        msg = f"{path}: {' '.join(str(error).split())}"
+        raise SpecError(msg) from error

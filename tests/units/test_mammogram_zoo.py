@@ -41,7 +41,7 @@ def test_a_reader_reads_better_than_chance(name: str) -> None:
     assert 0.5 < figures["auc@test low"] < figures["auc@test"] < figures["auc@test high"]
 
 
-def test_the_shipped_generators_turn_every_shipped_reader_round_on_patients_that_neither_has_seen() -> None:
+def test_the_shipped_generators_turn_every_small_reader_round_and_are_noticed_on_patients_that_neither_has_seen() -> None:
     (condition,) = resolve("mammo-tamper-demo").conditions
     data, source = condition.dataset, condition.fit_dataset
     assert data is not None
@@ -55,6 +55,11 @@ def test_the_shipped_generators_turn_every_shipped_reader_round_on_patients_that
         with torch.inference_mode():
             before, after = (auc(target(one, batch)[:, 0], batch.truth) for one in (batch.image, image))
         assert after < 0.5 < before, name
+    for name in DETECTORS:
+        target = zoo.load(name)
+        with torch.inference_mode():
+            clean, tampered = (target(one, batch)[:, 0] for one in (batch.image, image))
+        assert auc(torch.cat([clean, tampered]), torch.arange(2 * len(image)) >= len(image)) > 0.5, name
 
 
 @pytest.mark.parametrize("names", [LARGE, SMALL], ids=["256", "128"])

@@ -24,7 +24,7 @@ from medrobust.targets.unet import UNet
 from medrobust.training.loop import Schedule, batches, train
 from medrobust.training.make import LATER, Maker
 from medrobust.training.objectives import Supervised, ssim
-from medrobust.training.recipe import Recipe, names, recipe
+from medrobust.training.recipe import Recipe, recipe
 from medrobust.training.tasks import training_of
 from medrobust.types import Attacked, Batch, Case, Outcome
 from medrobust_attacks.fnaf.budget import FeatureBudget
@@ -235,7 +235,7 @@ def test_as_a_defense_it_returns_another_target_and_leaves_the_first_alone() -> 
     assert torch.equal(hardened.network.head[0].weight, again.network.head[0].weight)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", zoo.recipes())
 def test_every_shipped_recipe_is_whole(name: str) -> None:
     made = recipe(name)
     made.build_objective()
@@ -258,7 +258,7 @@ def test_robust_options_out_of_range_are_refused(options: dict[str, int]) -> Non
 
 
 def test_every_shipped_card_of_a_reconstructor_says_the_schedule_that_its_recipe_gives() -> None:
-    for name in sorted(set(names()) & set(zoo.names())):
+    for name in sorted(set(zoo.recipes()) & set(zoo.names())):
         said = zoo.card(name).training["schedule"]
         idle = training_of(zoo.card(name).task).idle
         assert said == json.loads(json.dumps({key: value for key, value in vars(recipe(name).build_schedule()).items() if key in said}))

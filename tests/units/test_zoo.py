@@ -15,6 +15,7 @@ from torch import nn
 from medrobust.errors import MedrobustError, SpecError, WeightsError
 from medrobust.targets import zoo
 from medrobust.targets.unet import UNet
+from medrobust.training.recipe import recipe
 
 OPTIONS = {"channels": 4, "pools": 2}
 FIELDS = {"task": "reconstruction", "architecture": "unet", "options": OPTIONS, "target": "recon-toy", "figures": {"nmse@4x": 0.5, "psnr@4x": 30}}
@@ -179,6 +180,8 @@ def test_a_broken_zoo_package_hides_no_other(tmp_path: Path) -> None:
     install(tmp_path, "broken", "[medrobust.zoo]\nabroken = no_such_package\n")
     assert "toy" in zoo.names()
     assert zoo.load("toy").task == "reconstruction"
+    assert "mammo-resnet-mias" in zoo.recipes()
+    assert recipe("mammo-resnet-mias").target == "mammo-resnet-mias"
     with pytest.raises(SpecError, match=r"no 'zzz'.*'abroken' of broken cannot be imported"):
         zoo.load("zzz")
 
