@@ -234,6 +234,19 @@ def _budget_fits(spec: Spec, conditions: list[Condition | None], reader: Reader)
             reader.note(("budget",), f"found '{spec.budget.name}', expected {wanted}, the budget that attack '{attack.label}' searches")
 
 
+def _unit_fits(spec: Spec, conditions: list[Condition | None], reader: Reader) -> None:
+    """A budget in a unit that the data's intensities do not have."""
+    for condition in conditions:
+        if condition is None or condition.budget is None:
+            continue
+        named = getattr(registry.build("budgets", condition.budget.name, dict(condition.budget.options)), "unit", "")
+        declared = getattr(condition.dataset, "intensity_unit", "")
+        if named and named != declared:
+            given = declared or "no unit"
+            place = ("conditions", condition.name, "budget") if spec.conditions[condition.name].budget else ("budget",)
+            reader.note(place, f"found intensities in '{named}', expected {given}, which data '{spec.data.name}' declare")
+
+
 def _cross_checks(spec: Spec, targets: list[ChosenTarget], conditions: list[Condition | None], reader: Reader) -> None:
     """Mistakes that no single entry shows."""
     labels = [attack.shown for attack in spec.attacks]
@@ -242,6 +255,7 @@ def _cross_checks(spec: Spec, targets: list[ChosenTarget], conditions: list[Cond
         reader.note(("track",), f"found '{spec.track}', {registry.near(spec.track, sorted(known))} a track of your own needs a name less like it")
     _named_ones_are_there(spec, labels, reader)
     _budget_fits(spec, conditions, reader)
+    _unit_fits(spec, conditions, reader)
     probes = [*labels, *(each.shown for each in spec.explainers)]
     columns = [f"{each.target}+{each.defense}" for each in targets]
     for what, names in (("attacks", probes), ("targets", columns), ("defenses", [each.shown for each in spec.defenses])):

@@ -231,7 +231,9 @@ class Loop:
         verdict = judge(gather(self.folder, self.bench, dependence))
         write_json(self.folder.path / "validity.json", verdict.plain())
         costs = {"seconds": state.seconds, "probe seconds": state.probe_seconds, "forward passes": state.forward, "gradient passes": state.gradient}
-        write_json(self.folder.path / "env.json", {**describe(self.device), **costs, "micro batch": self.guarded.micro_batch})
+        probe = self.bench.attack or self.bench.explainer
+        shown = {"threat": probe.threat} if probe else {}
+        write_json(self.folder.path / "env.json", {**describe(self.device), **costs, **shown, "micro batch": self.guarded.micro_batch})
         return self.folder.finish(state, "invalid" if verdict.level == "invalid" else "done")
 
 

@@ -163,7 +163,10 @@ class Row(TypedDict):
 
 
 class Data(Protocol):
-    """A data set: a frozen dataclass whose fields are its whole configuration."""
+    """A data set: a frozen dataclass whose fields are its whole configuration.
+
+    One whose intensities have a unit, such as `HU`, says so in an attribute `intensity_unit`; budgets that name a unit are held to it.
+    """
 
     task: ClassVar[str]
 

@@ -41,6 +41,7 @@ class AbdomenPhantom:
     """
 
     task: ClassVar[str] = "segmentation"
+    intensity_unit: ClassVar[str] = "HU"
     organs: ClassVar[tuple[str, ...]] = ORGANS
     seed: int = 0
     train: int = 60

@@ -52,6 +52,7 @@ class AbdominalCT:
     title: str = ""
 
     task: ClassVar[str] = "segmentation"
+    intensity_unit: ClassVar[str] = "HU"
     organs: ClassVar[tuple[str, ...]] = ORGANS
 
     def __post_init__(self) -> None:

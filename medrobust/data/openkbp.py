@@ -42,6 +42,7 @@ class OpenKBP:
     title: str = "OpenKBP"
 
     task: ClassVar[str] = "segmentation"
+    intensity_unit: ClassVar[str] = "HU"
     organs: ClassVar[tuple[str, ...]] = ("brainstem", "spinal cord", "right parotid", "left parotid", "esophagus", "larynx", "mandible")
 
     def __post_init__(self) -> None:

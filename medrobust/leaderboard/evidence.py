@@ -41,6 +41,8 @@ class Record:
     config: the attack or explainer as it was configured. control: it adds nothing, so its loss is ordinary reconstruction error.
     explains: `attack` names an explainer.
     level: ok, info, warn or invalid, with one line a reason. error: why it failed.
+    threat: white-box, black-box or no-box, what the attack was shown; empty where that is not known.
+    budget: name and options of what it might change.
     cost: numbers of env.json, such as `seconds`, `forward passes`, `gradient passes`. environment: its words, such as package versions.
     """
 
@@ -65,6 +67,8 @@ class Record:
     cost: Mapping[str, float] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     explains: bool = False
+    threat: str = ""
+    budget: Mapping[str, str | float | None] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str | int, ...]:

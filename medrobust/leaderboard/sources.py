@@ -71,7 +71,14 @@ def _record(folder: CellFolder) -> Record:
         cost={name: float(f"{machine[name]:.6g}") for name in COSTS if name in machine},
         environment=_words(machine),
         explains=cell.explainer is not None,
+        threat=str(machine.get("threat", "")),
+        budget={"name": cell.budget.name, **_scalars(cell.budget.options)} if cell.budget else {},
     )
+
+
+def _scalars(options: Mapping[str, Any]) -> dict[str, str | float | None]:
+    """Options that are words, numbers or nothing; others are left out."""
+    return {name: value for name, value in options.items() if value is None or isinstance(value, str | float | int)}
 
 
 def _config(probe: Configured | None) -> str:
