@@ -180,6 +180,7 @@ def _condition(spec: Spec, label: str, entry: ConditionEntry, reader: Reader) ->
 
     attacks = reader.each("attacks", spec.attacks, attack)
     explainers = reader.each("explainers", spec.explainers, explainer)
+    left_out = {entry.shown for entry in (*spec.attacks, *spec.explainers) if entry.conditions and label not in entry.conditions}
     for what, overrides, chosen in (("attack", entry.attack, attacks), ("explainer", entry.explainer, explainers)):
         taken = {name for each in chosen if each.plugin for name in _fields(each.plugin)}
         for option in overrides:
@@ -189,7 +190,8 @@ def _condition(spec: Spec, label: str, entry: ConditionEntry, reader: Reader) ->
     if spec.fit_data:
         with reader.noting():
             fit, fit_dataset = configure("data", spec.fit_data.name, spec.fit_data.options, reader.where("fit_data"))
-    return Condition(label, data, dataset, (*attacks, *explainers), budget, fit, fit_dataset) if data else None
+    made = tuple(probe for probe in (*attacks, *explainers) if probe.label not in left_out)
+    return Condition(label, data, dataset, made, budget, fit, fit_dataset) if data else None
 
 
 def _attack(kind: str, entry: AttackEntry, overrides: Mapping[str, Any], where: str, transferred: bool) -> ChosenAttack:
@@ -210,6 +212,11 @@ def _named_ones_are_there(spec: Spec, labels: list[str], reader: Reader) -> None
     for index, label in enumerate(spec.transfer):
         if label not in labels or label == NONE:
             reader.note(("transfer", index), f"no attack '{label}' in this spec; {registry.near(label, [each for each in labels if each != NONE])}")
+    for kind, entries in (("attacks", spec.attacks), ("explainers", spec.explainers)):
+        for index, probe in enumerate(entries):
+            for label in probe.conditions:
+                if label not in spec.conditions:
+                    reader.note((kind, index, "conditions"), f"no condition '{label}' in this spec; {registry.near(label, list(spec.conditions))}")
     probes = [*labels, *(explainer.shown for explainer in spec.explainers)]
     for index, entry in enumerate(spec.targets):
         for label in entry.attacks:
@@ -224,11 +231,11 @@ def _named_ones_are_there(spec: Spec, labels: list[str], reader: Reader) -> None
 
 def _budget_fits(spec: Spec, conditions: list[Condition | None], reader: Reader) -> None:
     """An attack that searches one kind of budget cannot search another."""
-    whole = next((condition for condition in conditions if condition and condition.budget), None)
-    if whole is None or spec.budget is None:
+    chosen = {attack.label: attack for condition in conditions if condition and condition.budget for attack in condition.attacks}
+    if not chosen or spec.budget is None:
         return
     budget = registry.load("budgets", spec.budget.name)
-    for attack in whole.attacks:
+    for attack in chosen.values():
         wanted = attack.plugin and attack.kind == "attacks" and wanted_budget(attack.plugin, budget)
         if wanted:
             reader.note(("budget",), f"found '{spec.budget.name}', expected {wanted}, the budget that attack '{attack.label}' searches")

@@ -52,9 +52,14 @@ class TargetEntry(Entry):
 
 
 class AttackEntry(Entry):
-    """An attack or explainer. store: keep the attacked images or relevance maps under artifacts/."""
+    """An attack or explainer.
+
+    store: keep the attacked images or relevance maps under artifacts/.
+    conditions: names of those under which it is made, where a costly one cannot be made at every budget; every one where empty.
+    """
 
     store: bool = False
+    conditions: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
 
 class DataEntry(Strict):

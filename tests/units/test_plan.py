@@ -154,6 +154,19 @@ def test_a_target_may_be_put_through_some_attacks_alone(write_spec: Write) -> No
     assert ("unet", "tiny-gradient") in asked
 
 
+def test_an_attack_may_be_made_under_some_conditions_alone(write_spec: Write) -> None:
+    planned = plan(write_spec(("tiny-gradient", "{name: tiny-gradient, conditions: [half]}"), ("conditions:\n", "conditions:\n  all: {}\n")))
+    made = {(cell.condition, cell.columns["attack"]) for cell in planned.cells}
+    assert ("half", "tiny-gradient") in made
+    assert ("all", "tiny-gradient") not in made
+    assert ("all", "tiny-search") in made
+
+
+def test_a_condition_that_the_spec_does_not_have_cannot_be_asked_of_an_attack(write_spec: Write) -> None:
+    with pytest.raises(SpecError, match=r"attacks\[\d\]\.conditions: no condition 'hlf' in this spec; did you mean half"):
+        plan(write_spec(("tiny-gradient", "{name: tiny-gradient, conditions: [hlf]}")))
+
+
 def test_an_attack_that_the_spec_does_not_have_cannot_be_asked_of_a_target(write_spec: Write) -> None:
     spec = write_spec(("  - zero-filled\n", "  - {name: zero-filled, attacks: [tiny-serch]}\n"))
     with pytest.raises(SpecError, match=r"targets\[0\]\.attacks: no attack 'tiny-serch' in this spec; did you mean tiny-search"):

@@ -171,3 +171,24 @@ def test_a_shipped_spec_is_found_by_name_and_a_missing_one_named() -> None:
     assert "suite: recon-fnaf" in locate("recon-fnaf")[0]
     with pytest.raises(SpecError, match=r"^recon-fnf: found no such file or shipped spec; did you mean recon-fnaf"):
         locate("recon-fnf")
+
+
+def test_a_budget_in_a_unit_that_the_data_do_not_have_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    text = """\
+suite: unit
+track: unit
+data: {name: abdomen-phantom, options: {train: 0, val: 0, test: 1}}
+conditions:
+  20 HU: {budget: {epsilon: 20 HU}}
+  20 mm: {budget: {epsilon: 20 mm}}
+targets: [seg-unet]
+budget: {name: norm}
+metrics: {none: [dice]}
+"""
+    path.write_text(text)
+    with pytest.raises(SpecError) as error:
+        resolve(str(path))
+    assert str(error.value) == f"{path}:6: conditions.20 mm.budget: found intensities in 'mm', expected HU, which data 'abdomen-phantom' declare"
+    path.write_text(text.replace("20 mm", "30 HU"))
+    assert [condition.name for condition in resolve(str(path)).conditions] == ["20 HU", "30 HU"]
