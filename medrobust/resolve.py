@@ -212,11 +212,6 @@ def _named_ones_are_there(spec: Spec, labels: list[str], reader: Reader) -> None
     for index, label in enumerate(spec.transfer):
         if label not in labels or label == NONE:
             reader.note(("transfer", index), f"no attack '{label}' in this spec; {registry.near(label, [each for each in labels if each != NONE])}")
-    for kind, entries in (("attacks", spec.attacks), ("explainers", spec.explainers)):
-        for index, probe in enumerate(entries):
-            for label in probe.conditions:
-                if label not in spec.conditions:
-                    reader.note((kind, index, "conditions"), f"no condition '{label}' in this spec; {registry.near(label, list(spec.conditions))}")
     probes = [*labels, *(explainer.shown for explainer in spec.explainers)]
     for index, entry in enumerate(spec.targets):
         for label in entry.attacks:
@@ -227,6 +222,15 @@ def _named_ones_are_there(spec: Spec, labels: list[str], reader: Reader) -> None
         for label in entry.metrics:
             if label not in metrics:
                 reader.note(("targets", index, "metrics"), f"no metric '{label}' in this spec; {registry.near(label, metrics)}")
+
+
+def _conditions_are_there(spec: Spec, reader: Reader) -> None:
+    """Conditions that an attack or explainer asks for by name, and that the spec does not have."""
+    for kind, entries in (("attacks", spec.attacks), ("explainers", spec.explainers)):
+        for index, probe in enumerate(entries):
+            for label in probe.conditions:
+                if label not in spec.conditions:
+                    reader.note((kind, index, "conditions"), f"no condition '{label}' in this spec; {registry.near(label, list(spec.conditions))}")
 
 
 def _budget_fits(spec: Spec, conditions: list[Condition | None], reader: Reader) -> None:
@@ -261,6 +265,7 @@ def _cross_checks(spec: Spec, targets: list[ChosenTarget], conditions: list[Cond
     if spec.track not in known and difflib.get_close_matches(spec.track, known, cutoff=0.8):
         reader.note(("track",), f"found '{spec.track}', {registry.near(spec.track, sorted(known))} a track of your own needs a name less like it")
     _named_ones_are_there(spec, labels, reader)
+    _conditions_are_there(spec, reader)
     _budget_fits(spec, conditions, reader)
     _unit_fits(spec, conditions, reader)
     probes = [*labels, *(each.shown for each in spec.explainers)]
