@@ -11,7 +11,7 @@ from medrobust.cli.catalog import owner
 from medrobust.errors import SpecError
 from medrobust.options import configure
 from medrobust.testing.bench import Bench
-from medrobust.testing.discover import PROMISES, bench_for
+from medrobust.testing.discover import PROMISES, benches_for
 from medrobust.testing.promise import BrokenPromise, Promise
 
 
@@ -47,20 +47,21 @@ def verdicts(name: str, fields: dict[str, Any]) -> list[dict[str, str]]:
 def rows(kind: str, name: str, fields: dict[str, Any]) -> list[dict[str, str]]:
     try:
         _, plugin = configure(kind, name, fields, "--option")
-        bench = bench_for(kind, plugin)
+        benches = benches_for(kind, plugin)
     except Exception as error:
         return [row(kind, name, "", "can be built and asked", str(error) or type(error).__name__)]
-    return [row(kind, name, promise.number, promise.sentence, broken(promise, plugin, bench)) for promise in PROMISES[kind]()]
+    return [row(kind, name, promise.number, promise.sentence, broken(promise, plugin, benches)) for promise in PROMISES[kind]()]
 
 
 def row(kind: str, name: str, number: str, sentence: str, found: str) -> dict[str, str]:
     return {"kind": kind, "name": name, "promise": number, "sentence": sentence, "state": "broken" if found else "kept", "found": found}
 
 
-def broken(promise: Promise, plugin: object, bench: Bench) -> str:
-    """What is wrong, empty where the promise is kept."""
+def broken(promise: Promise, plugin: object, benches: tuple[Bench, ...]) -> str:
+    """What is wrong on the first bench where something is, empty where the promise is kept on all."""
     try:
-        promise(plugin, bench)
+        for bench in benches:
+            promise(plugin, bench)
     except BrokenPromise as error:
         return str(error).removeprefix(f"{promise.number} {type(plugin).__name__} {promise.sentence}: ")
     except Exception as error:

@@ -42,7 +42,7 @@ def attack_promises() -> list[Promise]:
         Promise("A8", "is plain data: a frozen dataclass that survives JSON and pickle", plain_data),
         Promise("A9", "cites its source and documents every field", documented),
         Promise("A10", "honours its threat: a black-box attack asks for outputs alone, a no-box one for nothing at all", honours_threat),
-        Promise("A11", "counts its queries: a trace has one column a query of a case", counts_queries),
+        Promise("A11", "counts its queries: a trace has one column a query of a case, but for `restart`, which has one a start", counts_queries),
     ]
 
 
@@ -167,6 +167,6 @@ def counts_queries(attack: Attack, bench: Bench) -> str:
     for name, trace in attacked.trace.items():
         if trace.ndim != 2 or len(trace) != len(batch) or not trace.dtype.is_floating_point:
             return f"trace[{name!r}] is {tuple(trace.shape)} {trace.dtype}, expected ({len(batch)}, queries) of floats"
-        if target.passes.forward != trace.shape[1] * len(batch):
+        if name != "restart" and target.passes.forward != trace.shape[1] * len(batch):
             return f"{target.passes.forward} images were asked, trace[{name!r}] holds {trace.shape[1]} queries of {len(batch)} cases"
     return ""

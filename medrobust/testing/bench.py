@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from medrobust.budgets import MaximumNorm
+from medrobust.budgets import MaximumNorm, Norm
 from medrobust.imaging.masks import RandomMask
 from medrobust.randomness import CaseRandom, derive
 from medrobust.targets.classification import ClassificationTarget
@@ -48,6 +48,13 @@ class Bench:
         A plugin of its task's less usual images says so: `images: ClassVar[str] = "mammograms"`.
         """
         return cls(**SUITED.get(getattr(plugin, "images", "") or getattr(plugin, "task", task), {}))
+
+    @classmethod
+    def normed(cls, plugin: object) -> tuple[Bench, ...]:
+        """One bench of each kind of images that a norm-bounded plugin is made for, with a budget that suits them: of all where it names neither."""
+        task, images = getattr(plugin, "task", ""), getattr(plugin, "images", "")
+        benches = {name: cls(**{**SUITED.get(name, {}), "budget": budget}) for name, budget in NORMED.items()}
+        return tuple(bench for name, bench in benches.items() if (name == images if images else task in ("", bench.task)))
 
     def batch(self) -> Batch:
         """Four cases: slices of two patients with phase, 2x mask and lesions in [0, 1], volumes in [0, 1], CT slices in HU, mammograms in [-1, 1]."""
@@ -167,3 +174,10 @@ SUITED: dict[str, dict[str, Any]] = {
     "mammograms": {"size": 32, "task": "classification", "images": "mammograms"},
 }
 """What differs from the default bench."""
+NORMED = {
+    "reconstruction": Norm("l2", "2 %"),
+    "classification": Norm("linf", 0.02, 0.0, 1.0),
+    "segmentation": Norm("linf", "20 HU"),
+    "mammograms": Norm("linf", "8/255", -1.0, 1.0),
+}
+"""Budgets of norm-bounded attacks: both norms, with and without a range of intensities."""

@@ -1,4 +1,4 @@
-"""The promises of a registered plugin, and the bench that suits it."""
+"""The promises of a registered plugin, and the benches that suit it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from medrobust import registry
+from medrobust.budgets import Norm
 from medrobust.errors import SpecError
 from medrobust.testing.attacks import attack_promises, run
 from medrobust.testing.bench import Bench
@@ -32,13 +33,20 @@ PROMISES: dict[str, Callable[[], list[Promise]]] = {
 }
 
 
-def bench_for(kind: str, plugin: Any) -> Bench:
-    """The default bench of the plugin's task; for an attack with the budget that its `__call__` names, and the metric that its trace follows."""
+def benches_for(kind: str, plugin: Any) -> tuple[Bench, ...]:
+    """The benches on which a plugin keeps its promises: the default one of its task.
+
+    For an attack with the budget that its `__call__` names, and the metric that its trace follows. A norm-bounded attack raises the target's own loss
+    on whatever it is given: it has one bench a kind of images.
+    """
     suited = Bench.suited(plugin, VolumeData.task if kind == "explainers" else "reconstruction")
     if kind != "attacks":
-        return suited
-    bench = replace(suited, budget=budget_for(plugin))
-    return replace(bench, objective=objective_for(plugin, bench))
+        return (suited,)
+    budget = budget_for(plugin)
+    if isinstance(budget, Norm):
+        return Bench.normed(plugin)
+    bench = replace(suited, budget=budget)
+    return (replace(bench, objective=objective_for(plugin, bench)),)
 
 
 def budget_for(attack: Attack) -> Budget:

@@ -10,7 +10,7 @@ import pytest
 from medrobust import registry
 from medrobust.cli.catalog import owner
 from medrobust.options import configure
-from medrobust.testing.discover import PROMISES, bench_for
+from medrobust.testing.discover import PROMISES, benches_for
 
 SMALL: dict[str, dict[str, Any]] = {
     "unet": {"channels": 4, "pools": 2},
@@ -65,13 +65,14 @@ BUILTIN = [
     for promise in PROMISES[kind]()
 ]
 
-suited = cache(bench_for)
+suited = cache(benches_for)
 
 
 @pytest.mark.parametrize(("kind", "name", "promise"), BUILTIN, ids=[f"{name}-{promise}" for _, name, promise in BUILTIN])
 def test_a_built_in_plugin_keeps(kind: str, name: str, promise: Any) -> None:
     _, plugin = configure(kind, name, SMALL.get(f"{kind} {name}") or SMALL.get(name, {}), name)
-    promise(plugin, suited(kind, plugin))
+    for bench in suited(kind, plugin):
+        promise(plugin, bench)
 
 
 def test_every_kind_with_promises_has_built_in_plugins() -> None:
