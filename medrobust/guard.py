@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,13 @@ from medrobust.types import Batch, Target
 NO_BOX = "no-box"
 BLACK_BOX = "black-box"
 WHITE_BOX = "white-box"
+
+
+@runtime_checkable
+class ShowsLogits(Protocol):
+    """A classifier that says what its probabilities are made of."""
+
+    def logits(self, image: Tensor) -> Tensor: ...
 
 
 @dataclass
@@ -53,6 +61,19 @@ class Guarded:
             raise AttributeError(msg)
         found: nn.Module = self.target.network  # type: ignore[attr-defined]
         return found
+
+    @property
+    def shows_logits(self) -> bool:
+        """Whether `logits` will answer this probe."""
+        return self.white_box and isinstance(self.target, ShowsLogits)
+
+    def logits(self, image: Tensor, batch: Batch) -> Tensor:
+        """A classifier's logits, (n, k), for white-box probes alone: a black-box one sees probabilities."""
+        if not self.white_box:
+            msg = f"the logits of a target are closed to {self.threat} probes"
+            raise AttributeError(msg)
+        ask: Callable[[Tensor], Tensor] = self.target.logits  # type: ignore[attr-defined]
+        return self._ask(lambda piece, _: ask(piece), image, batch)
 
     def count(self, forward: float = 0, gradient: float = 0) -> None:
         """Take note of passes that were made on `network` directly, in whole passes of one case."""

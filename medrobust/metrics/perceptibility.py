@@ -1,4 +1,4 @@
-"""How much of a CT slice an attack changed, as a reader would measure it: in z-scores, millimetres and Hounsfield units."""
+"""How much of an image an attack changed, as a reader would measure it: in z-scores, millimetres and Hounsfield units, and as displayed."""
 
 from __future__ import annotations
 
@@ -104,9 +104,10 @@ class Shading:
 
 @dataclass(frozen=True)
 class ImageSSIM:
-    """Structural similarity of the attacked slice to the clean one, both as displayed in the soft-tissue window from -160 to 240 HU.
+    """Structural similarity of the attacked image to the clean one, both as displayed: 1 where they look alike, near 0 where the image is destroyed.
 
-    Source: Wang et al. 2004, doi:10.1109/TIP.2003.819861, through scikit-image, 7x7 window.
+    Source: Wang et al. 2004, doi:10.1109/TIP.2003.819861, through scikit-image, window of 7 pixels (less in a smaller image), mean over the channels.
+    CT slices are displayed in the soft-tissue window from -160 to 240 HU, other images in the range of the clean one; of any number of axes.
     """
 
     task: ClassVar[str] = "segmentation"
@@ -117,8 +118,18 @@ class ImageSSIM:
     per: ClassVar[str] = "case"
 
     def __call__(self, outcome: Outcome) -> Tensor:
-        """(n,) in [-1, 1]."""
-        low, high = WINDOW
-        clean, attacked = (image[:, 0].cpu().double().clamp(low, high).numpy() for image in (outcome.batch.image, outcome.attacked.image))
-        values = [structural_similarity(one, other, data_range=high - low) for one, other in zip(clean, attacked, strict=True)]
-        return torch.from_numpy(np.array(values))
+        """(n,) in [-1, 1]; NaN where a clean image that is no CT slice is all of one intensity."""
+        computed_tomography = "std" in outcome.batch.context
+        values = []
+        for clean, attacked in zip(outcome.batch.image.cpu().double(), outcome.attacked.image.cpu().double(), strict=True):
+            low, high = WINDOW if computed_tomography else (float(clean.min()), float(clean.max()))
+            values.append(displayed_alike(clean, attacked, low, high) if low < high else float("nan"))
+        return torch.tensor(values, dtype=torch.float64)
+
+
+def displayed_alike(clean: Tensor, attacked: Tensor, low: float, high: float) -> float:
+    """Structural similarity of two images (c, *space), both clamped to what is displayed, mean over the channels."""
+    window = min(7, *clean.shape[1:])
+    window -= 1 - window % 2
+    shown = [image.clamp(low, high).numpy() for image in (clean, attacked)]
+    return float(np.mean([structural_similarity(*pair, data_range=high - low, win_size=window) for pair in zip(*shown, strict=True)]))

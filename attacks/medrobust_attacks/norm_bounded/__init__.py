@@ -1,0 +1,1 @@
+"""Attacks within a norm, of images of any shape and of every task."""
