@@ -1,6 +1,7 @@
-"""Intervals clustered by patient, exact intervals of a rate, and areas under ROC curves: DeLong, and several readers by Obuchowski and Rockette."""
+"""Intervals and tests clustered by patient, rankings with tiers, exact intervals of a rate, and areas under ROC curves of one or several readers."""
 
 from medrobust.stats.auc import auc, auc_interval
+from medrobust.stats.board import Board
 from medrobust.stats.bootstrap import Interval, Sample, bca, expanded, mean, paired_difference, paired_ratio, percentile, ratio
 from medrobust.stats.delong import (
     Area,
@@ -24,18 +25,26 @@ from medrobust.stats.obuchowski_rockette import (
     obuchowski_rockette,
     random_readers_and_cases,
 )
+from medrobust.stats.paired import Discordant, PairedTest, hodges_lehmann, holm, mcnemar, permutation, wilcoxon
 from medrobust.stats.placements import Scored, delong_covariance, jackknife_covariance
+from medrobust.stats.ranking import Ranking, rank
 from medrobust.stats.rates import clopper_pearson, clustered_rate, wilson
+from medrobust.stats.significance import Significance, significance
 
 __all__ = [
     "Area",
+    "Board",
     "Comparison",
     "Components",
+    "Discordant",
     "Effect",
     "Interval",
     "MultiReader",
+    "PairedTest",
+    "Ranking",
     "Sample",
     "Scored",
+    "Significance",
     "auc",
     "auc_interval",
     "bca",
@@ -52,17 +61,24 @@ __all__ = [
     "fixed_cases",
     "fixed_readers",
     "frechet",
+    "hodges_lehmann",
+    "holm",
     "jackknife_covariance",
     "kernel_distance",
     "logit",
+    "mcnemar",
     "mean",
     "obuchowski_rockette",
     "paired_difference",
     "paired_ratio",
     "percentile",
+    "permutation",
     "random_readers_and_cases",
+    "rank",
     "ratio",
+    "significance",
     "standardised",
     "wald",
+    "wilcoxon",
     "wilson",
 ]

@@ -1,0 +1,180 @@
+"""Paired tests against scipy, every way by brute force, and published examples."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from medrobust.stats import Sample
+from medrobust.stats.paired import hodges_lehmann, holm, mcnemar, permutation, wilcoxon
+
+# Hamilton depression scale before and after a tranquilizer: Hollander and Wolfe 1973, table 3.1; also the example of R's wilcox.test.
+BEFORE = [1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30]
+AFTER = [0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29]
+
+
+def one_each(values) -> Sample:
+    return Sample.of(values, [f"patient {i:03d}" for i in range(len(values))])
+
+
+def clustered(seed: int, patients: int = 7, lacking: int = 0) -> tuple[Sample, Sample]:
+    """Two entrants on one to four cases a patient; the second lacks some cases."""
+    rng = np.random.default_rng(seed)
+    owner = np.repeat(np.arange(patients), rng.integers(2, 5, patients)).astype(str)
+    first, second = rng.normal(0.3, 1, len(owner)) + owner.astype(float), rng.normal(0, 1, len(owner)) + owner.astype(float)
+    return Sample.of(first, owner), Sample.of(second[lacking:], owner[lacking:])
+
+
+def test_the_published_example_has_its_p_its_effect_and_its_interval():
+    after, before = one_each(AFTER), one_each(BEFORE)
+    found = wilcoxon(after, before)
+    assert (found.exact, found.patients) == (True, 9)
+    assert found.p == pytest.approx(0.0390625)  # one-sided .01953 in R
+    effect = hodges_lehmann(after, before)
+    assert effect.estimate == pytest.approx(-0.46)
+    assert (effect.low, effect.high) == (pytest.approx(-0.786), pytest.approx(-0.010))  # 96.1 % is the least level above 95 %
+
+
+def test_sign_flips_agree_with_scipy_over_every_way():
+    def difference(first, second, axis):
+        return np.mean(first - second, axis=axis)
+
+    theirs = stats.permutation_test((AFTER, BEFORE), difference, permutation_type="samples", n_resamples=np.inf)
+    found = permutation(one_each(AFTER), one_each(BEFORE))
+    assert found.exact
+    assert found.p == pytest.approx(theirs.pvalue)
+    assert found.effect == pytest.approx(np.mean(AFTER) - np.mean(BEFORE))
+
+
+@pytest.mark.parametrize("lacking", [0, 1])
+def test_a_patient_changes_sides_with_all_its_cases(lacking):
+    first, second = clustered(1, lacking=lacking)
+    names = np.unique(first.patients)
+
+    def difference(swapped) -> float:
+        one, other = [], []
+        for name, swap in zip(names, swapped, strict=True):
+            mine, theirs = first.values[first.patients == name], second.values[second.patients == name]
+            one.extend(theirs if swap else mine)
+            other.extend(mine if swap else theirs)
+        return float(np.mean(one) - np.mean(other))
+
+    ways = [difference(swapped) for swapped in itertools.product([False, True], repeat=len(names))]
+    found = permutation(first, second)
+    assert found.effect == pytest.approx(difference([False] * len(names)))
+    assert found.p == pytest.approx(np.mean(np.abs(ways) >= abs(found.effect) - 1e-12))
+
+
+def test_draws_come_near_every_way_and_are_the_same_for_one_seed():
+    first, second = clustered(2, patients=14)
+    every, drawn = permutation(first, second, draws=2**13), permutation(first, second, draws=4000, seed=3)
+    assert (every.exact, drawn.exact) == (True, False)
+    assert drawn.p == pytest.approx(every.p, abs=4 * np.sqrt(every.p * (1 - every.p) / 4000))
+    assert drawn == permutation(first, second, draws=4000, seed=3)
+    assert drawn.p != permutation(first, second, draws=4000, seed=4).p
+
+
+def test_p_is_never_zero():
+    far = one_each(np.arange(40.0)), one_each(np.arange(40.0) - 100)
+    assert permutation(*far, draws=999).p == pytest.approx(1 / 1000)
+    few = one_each([5.0, 6, 7, 8]), one_each([1.0, 2, 3, 4])
+    assert permutation(*few).p == pytest.approx(2 / 16)
+    assert permutation(one_each([5.0]), one_each([1.0])).p == 1.0
+
+
+def test_equal_entrants_are_not_told_apart():
+    same = one_each([0.1, 0.7, 0.3, 0.9, 0.5, 0.2])
+    assert permutation(same, same).p == 1.0
+    assert wilcoxon(same, same).p == 1.0
+    effect = hodges_lehmann(same, same)
+    assert (effect.estimate, effect.low, effect.high) == (0, 0, 0)
+
+
+def test_cases_of_one_patient_are_not_independent_patients():
+    values = np.repeat(np.random.default_rng(2).normal(0.5, 1, 8), 30)
+    nothing = np.zeros(240)
+    owner = np.repeat(np.arange(8), 30)
+    assert permutation(Sample.of(values, owner), Sample.of(nothing, owner)).p > 0.05
+    assert permutation(one_each(values), one_each(nothing)).p < 0.001
+
+
+def test_wilcoxon_takes_patient_means():
+    first, second = clustered(5, patients=12)
+    names = np.unique(first.patients)
+    gaps = [first.values[first.patients == name].mean() - second.values[second.patients == name].mean() for name in names]
+    assert wilcoxon(first, second).p == pytest.approx(stats.wilcoxon(gaps).pvalue)
+
+
+def test_ranks_that_tie_take_the_normal_limit():
+    first, second = one_each([1.0, 2, 3, 4, 5, 6, 0, 0]), one_each([0.0, 1, 2, 3, 4, 5, 3, 0])
+    found = wilcoxon(first, second)
+    assert not found.exact
+    assert found.p == pytest.approx(stats.wilcoxon(first.values - second.values, method="approx").pvalue)
+
+
+@pytest.mark.parametrize("n", [6, 9, 40, 120])
+def test_the_interval_ends_where_the_signed_rank_test_ends(n):
+    gaps = np.random.default_rng(n).normal(0.4, 1, n)
+    found = hodges_lehmann(one_each(gaps), one_each(np.zeros(n)))
+    walsh = sorted((gaps[i] + gaps[j]) / 2 for i in range(n) for j in range(i, n))
+    assert found.estimate == pytest.approx(np.median(walsh))
+    if n <= 40:
+        for end, inward in ((found.low, 1), (found.high, -1)):
+            assert stats.wilcoxon(gaps - end - inward * 1e-9, method="exact").pvalue > 0.05
+            assert stats.wilcoxon(gaps - end + inward * 1e-9, method="exact").pvalue <= 0.05
+    assert found.low < found.estimate < found.high
+
+
+def test_too_few_patients_have_an_effect_and_no_interval():
+    found = hodges_lehmann(one_each([1.0, 2, 4, 8, 16]), one_each(np.zeros(5)))
+    assert found.estimate == pytest.approx(5)
+    assert np.isnan([found.low, found.high]).all()
+
+
+def test_hodges_lehmann_covers():
+    rng = np.random.default_rng(11)
+    covered = []
+    for _ in range(1000):
+        found = hodges_lehmann(one_each(rng.laplace(1.0, 1.0, 15)), one_each(np.zeros(15)))
+        covered.append(found.low <= 1 <= found.high)
+    assert 0.94 <= np.mean(covered) <= 0.975  # the least exact level above 95 % of 15 patients is 95.2 %
+
+
+def test_mcnemar_is_the_binomial_of_cases_that_disagree():
+    # Agresti 1990, as in R's mcnemar.test: 150 of 1600 went one way, 86 the other.
+    first = np.r_[np.ones(150), np.zeros(86), np.ones(794), np.zeros(570)]
+    second = np.r_[np.zeros(150), np.ones(86), np.ones(794), np.zeros(570)]
+    found = mcnemar(one_each(first), one_each(second))
+    assert (found.first_only, found.second_only, found.cases) == (150, 86, 1600)
+    assert found.p == pytest.approx(2 * stats.binom.cdf(86, 236, 0.5))
+    assert found.p == pytest.approx(3.7e-05, rel=0.1)
+    assert mcnemar(one_each(first), one_each(first)).p == 1.0
+
+
+def test_mcnemar_refuses_other_cases_and_other_values():
+    with pytest.raises(ValueError, match=r"mcnemar: found 0\.5, expected values of 0 and 1"):
+        mcnemar(one_each([1, 0.5]), one_each([1, 0]))
+    with pytest.raises(ValueError, match="expected the same cases in the same order"):
+        mcnemar(one_each([1, 0]), one_each([1, 0, 1]))
+
+
+def test_holm_as_r_adjusts():
+    # p.adjust(c(.01, .04, .03, .005), "holm")
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0.001, 0.5))
+def test_holm_rejects_what_stepping_down_rejects(p, alpha):
+    adjusted = holm(p)
+    rejected = set()
+    for step, index in enumerate(np.argsort(p, kind="stable")):
+        if p[index] * (len(p) - step) > alpha:
+            break
+        rejected.add(index)
+    assert set(np.flatnonzero(adjusted <= alpha)) == rejected
+    assert (adjusted >= p).all()
