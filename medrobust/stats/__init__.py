@@ -29,7 +29,7 @@ from medrobust.stats.paired import Discordant, PairedTest, hodges_lehmann, holm,
 from medrobust.stats.placements import Scored, delong_covariance, jackknife_covariance
 from medrobust.stats.ranking import Ranking, rank
 from medrobust.stats.rates import clopper_pearson, clustered_rate, wilson
-from medrobust.stats.significance import Significance, significance
+from medrobust.stats.significance import Significance
 
 __all__ = [
     "Area",
@@ -76,7 +76,6 @@ __all__ = [
     "random_readers_and_cases",
     "rank",
     "ratio",
-    "significance",
     "standardised",
     "wald",
     "wilcoxon",
