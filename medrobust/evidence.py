@@ -9,7 +9,7 @@ from medrobust import registry
 from medrobust.assemble import Bench
 from medrobust.cell import Cell
 from medrobust.guard import modules
-from medrobust.judge import Evidence
+from medrobust.judge import Evidence, Probed
 from medrobust.store import CellFolder
 from medrobust.targets import zoo
 from medrobust.targets.card import Card
@@ -23,23 +23,23 @@ class NamesPatients(Protocol):
     def patients_of(self, split: str) -> Sequence[str]: ...
 
 
-def gather(folder: CellFolder, bench: Bench, dependence: float) -> Evidence:
-    """Evidence of a cell whose every row is on disk.
-
-    dependence: relative difference between a case predicted alone and in a batch.
-    """
+def gather(folder: CellFolder, bench: Bench) -> Evidence:
+    """Evidence of a cell whose every row is on disk."""
     cell, state = folder.cell, folder.state()
     card = zoo.card(cell.target.name) if cell.zoo else None
     return Evidence(
         cell=cell,
         rows=folder.rows(),
         violations=state.violations,
-        dependence=dependence,
+        dependence=state.dependence,
         training_mode=any(network.training for network in modules(bench.target)),
         lowest=state.lowest,
         patients=frozenset(case.patient for case in bench.cases),
         trained_on=trained_on(card, cell, bench.data),
         figures=card.figures if card and figures_apply(card, cell) else {},
+        threat=bench.attack.threat if bench.attack else "",
+        passes=state.forward / cell.cases if bench.attack and cell.cases else 0.0,
+        probed=Probed(**state.probed) if state.probed else None,
     )
 
 

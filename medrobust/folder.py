@@ -31,6 +31,7 @@ class State:
     lowest: lowest attacked intensity where the clean images have none below zero, else 0.
     seconds, forward, gradient: what it cost, over all attempts; passes are those of the attack or explainer.
     probe_seconds: of `seconds`, what the attack or explainer itself took.
+    probed: what the target showed before it was attacked. dependence: difference between a case predicted alone and in a batch.
     """
 
     status: str = "queued"
@@ -47,6 +48,8 @@ class State:
     forward: float = 0
     gradient: float = 0
     probe_seconds: float = 0.0
+    probed: Mapping[str, Any] = field(default_factory=dict)
+    dependence: float = 0.0
 
 
 @dataclass(frozen=True)

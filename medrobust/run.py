@@ -14,6 +14,7 @@ import torch
 from medrobust.artifacts import collect, load_attacked, save_attacked, save_explained
 from medrobust.assemble import Bench, assemble, blame
 from medrobust.claims import Claim, ClaimLostError
+from medrobust.digests import plain
 from medrobust.environment import describe
 from medrobust.errors import CellError
 from medrobust.evidence import gather
@@ -24,6 +25,7 @@ from medrobust.guard import BLACK_BOX, Fingerprint, Guarded, frozen, micro_batch
 from medrobust.judge import judge
 from medrobust.measure import Measure
 from medrobust.outcomes import check_attacked, check_prediction
+from medrobust.probing import probe
 from medrobust.store import FINISHED, CellFolder, Run, State, open_run
 from medrobust.types import Attacked, Batch, Case, Outcome
 
@@ -112,21 +114,20 @@ class Loop:
         """Every case that is not on disk, then the judgement."""
         finished = self._resume()
         todo = [case for case in self.bench.cases if case.case not in finished]
-        dependence = 0.0
         with frozen(self.bench.target):
             before = Fingerprint.of(self.bench.target)
             for start in range(0, len(todo), self.batch):
                 self.claim.check()
-                outcome = self._step(todo[start : start + self.batch])
+                outcome = self._step(todo[start : start + self.batch], before)
                 if not start:
-                    dependence = self._batch_dependence(outcome)
+                    self._keep_dependence(outcome)
             if not todo:
-                dependence = self._batch_dependence(self._clean(self.bench.cases[: self.batch]))
+                self._keep_dependence(self._clean(self.bench.cases[: self.batch], before))
             changed = before.changes(Fingerprint.of(self.bench.target))
-        if changed:
+        if changed and not self.folder.state().probed["alters"]:
             msg = f"{self._who()}: left the target with other {changed}; expected it to be left alone"
             raise CellError(msg)
-        return self._finish(dependence)
+        return self._finish()
 
     def _resume(self) -> set[str]:
         """Cases that need not be computed again; the rows of all others are dropped from disk."""
@@ -138,12 +139,15 @@ class Loop:
         self.folder.write(replace(state, cases=len(finished), violations=violations))
         return finished
 
-    def _step(self, cases: Sequence[Case]) -> Outcome:
-        """One batch, from the file to its rows on disk."""
+    def _step(self, cases: Sequence[Case], before: Fingerprint) -> Outcome:
+        """One batch, from the file to its rows on disk; before: the target as it was made."""
         began = time.perf_counter()
         asked = replace(self.guarded.passes)
         with blame(f"data {self.folder.cell.data.name}"):
             batch = self.bench.data.load(cases).to(self.device)
+        started = time.perf_counter()
+        self._probe(batch, before)
+        began += time.perf_counter() - started
         started = time.perf_counter()
         with blame(self._who()):
             attacked = check_attacked(batch, self._attack(batch))
@@ -183,11 +187,30 @@ class Loop:
         self.folder.append(rows)
         return outcome
 
-    def _clean(self, cases: Sequence[Case]) -> Outcome:
+    def _clean(self, cases: Sequence[Case], before: Fingerprint) -> Outcome:
         """Cases as they are, for checks of the target where nothing is left to compute."""
         with blame(f"data {self.folder.cell.data.name}"):
             batch = self.bench.data.load(cases).to(self.device)
+        self._probe(batch, before)
         return Outcome(batch, Attacked(batch.image), batch.image)
+
+    def _probe(self, batch: Batch, before: Fingerprint) -> None:
+        """What the target shows on the first batch; kept, so that the verdict does not depend on where a cell was interrupted."""
+        state = self.folder.state()
+        if state.probed:
+            return
+        with blame(f"target {self.folder.cell.columns['target']}"):
+            found = probe(self.bench.target, batch, self.bench.attack, self.bench.budget, self.guarded.micro_batch)
+        self.claim.check()
+        alters = before.changes(Fingerprint.of(self.bench.target))
+        self.folder.write(replace(state, probed=plain(replace(found, alters=alters))))
+
+    def _keep_dependence(self, outcome: Outcome) -> None:
+        """The largest dependence on the batch that was seen, over all attempts."""
+        found = self._batch_dependence(outcome)
+        self.claim.check()
+        state = self.folder.state()
+        self.folder.write(replace(state, dependence=max(state.dependence, found)))
 
     def _attack(self, batch: Batch) -> Attacked:
         if self.source:
@@ -224,11 +247,11 @@ class Loop:
         kind = "attack" if cell.attack else "explainer" if cell.explainer else "target"
         return f"{kind} {cell.columns['attack' if cell.probe else 'target']}"
 
-    def _finish(self, dependence: float) -> State:
+    def _finish(self) -> State:
         state = self.folder.state()
         if self.folder.cell.store and not state.artifact:
             state = self.folder.write(replace(state, artifact=collect(self.folder.stored, self.bench.cases)))
-        verdict = judge(gather(self.folder, self.bench, dependence))
+        verdict = judge(gather(self.folder, self.bench))
         write_json(self.folder.path / "validity.json", verdict.plain())
         costs = {"seconds": state.seconds, "probe seconds": state.probe_seconds, "forward passes": state.forward, "gradient passes": state.gradient}
         probe = self.bench.attack or self.bench.explainer
