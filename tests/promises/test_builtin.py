@@ -53,6 +53,8 @@ SMALL: dict[str, dict[str, Any]] = {
         "patches": {"size": 24},
         "schedule": {"steps": 2, "batch": 3},
     },
+    "art-pgd": {"steps": 4, "restarts": 2},
+    "art-mim": {"steps": 4},
     "pgd-training": {"steps": 2, "patches": {"size": 24}, "schedule": {"steps": 2, "batch": 3}},
 }
 """Options that make a plugin small, by name, or by kind and name; the others are checked as they come."""

@@ -1,0 +1,99 @@
+"""ART's loop of gradient steps, on whole batches of any task, from starts that each case draws for itself."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+import torch
+from art.attacks.evasion.projected_gradient_descent.projected_gradient_descent_pytorch import ProjectedGradientDescentPyTorch
+from art.estimators.estimator import BaseEstimator, LossGradientsMixin
+from torch import Tensor
+
+from medrobust.budgets import Norm
+from medrobust.randomness import CaseRandom
+from medrobust.types import Attacked, Batch, Target
+from medrobust_attacks.art.estimator import TargetEstimator, limits
+from medrobust_attacks.norm_bounded.ball import reach
+from medrobust_attacks.norm_bounded.search import Search
+
+NORMS: dict[str, float] = {"linf": np.inf, "l2": 2}
+"""ART's names of the norms."""
+
+LEAST = np.float32(1e-30)
+"""Of a step: ART accepts none of length 0, which a radius of 0 would have."""
+
+Keep = Literal["best", "last"]
+
+
+class Loop(ProjectedGradientDescentPyTorch):  # type: ignore[misc]
+    """ART's own steps and projections, without its restriction to classifiers, its draws from numpy and its count of successes."""
+
+    _estimator_requirements = (BaseEstimator, LossGradientsMixin)
+    start: Tensor
+
+    def ascend(self, clean: Tensor, start: Tensor) -> Tensor:
+        """Where the steps from `start` end, in the ball around `clean`; both (n, c, *space)."""
+        self.start = start
+        found: np.ndarray[Any, Any] = self._generate_batch(clean, torch.arange(len(clean)), None, self.eps, self.eps_step)
+        return torch.from_numpy(found).to(clean.device)
+
+    def _compute_pytorch(self, x: Tensor, *further: Any) -> Any:
+        return super()._compute_pytorch(x if self._i_max_iter else self.start, *further)
+
+
+@dataclass(frozen=True)
+class Ascent(ABC):
+    """Abstract: gradient steps of ART's in the budget's ball; a last query judges where they end.
+
+    keep: `best` returns the best query: a wrong answer before a right one, then the highest loss; `last` returns what ART returns.
+    """
+
+    threat: ClassVar[str] = "white-box"
+    keep: Keep = "best"
+
+    def __post_init__(self) -> None:
+        require_keep(self.keep)
+
+    @property
+    @abstractmethod
+    def queries(self) -> int:
+        """Forward passes a case."""
+
+    def __call__(self, target: Target, batch: Batch, budget: Norm, rng: CaseRandom) -> Attacked:
+        """Attack every case of the batch; cases share the passes."""
+        search = Search(target, batch)
+        estimator = TargetEstimator(search, limits(budget))
+        ends = []
+        for start in self.starts(batch, budget, rng):
+            # float32's rounding may end a step a hair outside of the range
+            last = budget.into_range(self.ascend(estimator, NORMS[budget.norm], reach(budget, batch.image), start), batch.image)
+            ends.append(search.ask(last))
+        found = search.attacked(self.queries, ends)
+        return Attacked(last if self.keep == "last" else budget.into_range(found.image, batch.image), trace=found.trace)
+
+    def starts(self, batch: Batch, budget: Norm, rng: CaseRandom) -> Iterator[Tensor]:  # noqa: ARG002 - for those that draw
+        """Where the steps begin, (n, c, *space) each: at the clean image."""
+        yield batch.image
+
+    @abstractmethod
+    def ascend(self, estimator: TargetEstimator, norm: float, radius: Tensor, start: Tensor) -> Tensor:
+        """What ART makes of a start; radius: (n, 1, ...) in intensity units."""
+
+
+def require_keep(keep: str) -> None:
+    """Raise ValueError unless it is one of the two."""
+    if keep not in get_args(Keep):
+        msg = f"keep: found {keep!r}, expected 'best' or 'last'"
+        raise ValueError(msg)
+
+
+def looped(estimator: TargetEstimator, norm: float, radius: Tensor, start: Tensor, *, share: float, steps: int, decay: float | None = None) -> Tensor:
+    """ART's loop from `start`; share: of the radius, a step. decay: of momentum, None for none."""
+    eps = radius.cpu().numpy()
+    step = np.maximum(eps * np.float32(share), LEAST)
+    loop = Loop(estimator, norm=norm, eps=eps, eps_step=step, decay=decay, max_iter=steps, batch_size=len(start), verbose=False)
+    return loop.ascend(estimator.search.batch.image, start)

@@ -1,0 +1,37 @@
+"""ART's fast gradient method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from art.attacks.evasion.fast_gradient import FastGradientMethod
+from torch import Tensor
+
+from medrobust_attacks.art.ascent import LEAST, Ascent
+from medrobust_attacks.art.estimator import TargetEstimator
+
+
+@dataclass(frozen=True)
+class FGSM(Ascent):
+    """One step of the radius' length from the clean image: along the gradient's sign in L-infinity, along its direction in L2.
+
+    Source: Goodfellow et al. 2015, arXiv:1412.6572, by ART's FastGradientMethod.
+
+    keep: `best` returns the clean image where the step lowers the loss; `last` returns what ART returns.
+    """
+
+    gradients: ClassVar[int] = 1
+
+    @property
+    def queries(self) -> int:
+        """Forward passes a case."""
+        return 2
+
+    def ascend(self, estimator: TargetEstimator, norm: float, radius: Tensor, start: Tensor) -> Tensor:
+        """ART's one step."""
+        eps = np.maximum(radius.cpu().numpy(), LEAST)
+        attack = FastGradientMethod(estimator, norm=norm, eps=eps, eps_step=eps, batch_size=len(start))
+        return torch.from_numpy(attack.generate(start.cpu().numpy(), np.arange(len(start)))).to(start.device)
