@@ -15,6 +15,7 @@ from medrobust.stats.delong import (
     logit,
     wald,
 )
+from medrobust.stats.detectable import Detectable, detectable_on, least_difference
 from medrobust.stats.distance import frechet, kernel_distance, standardised
 from medrobust.stats.obuchowski_rockette import (
     Components,
@@ -29,13 +30,16 @@ from medrobust.stats.paired import Discordant, PairedTest, hodges_lehmann, holm,
 from medrobust.stats.placements import Scored, delong_covariance, jackknife_covariance
 from medrobust.stats.ranking import Ranking, rank
 from medrobust.stats.rates import clopper_pearson, clustered_rate, wilson
+from medrobust.stats.sensitivity import Change
 from medrobust.stats.significance import Significance
 
 __all__ = [
     "Area",
     "Board",
+    "Change",
     "Comparison",
     "Components",
+    "Detectable",
     "Discordant",
     "Effect",
     "Interval",
@@ -57,6 +61,7 @@ __all__ = [
     "delong_paired",
     "delong_partially_paired",
     "delong_unpaired",
+    "detectable_on",
     "expanded",
     "fixed_cases",
     "fixed_readers",
@@ -65,6 +70,7 @@ __all__ = [
     "holm",
     "jackknife_covariance",
     "kernel_distance",
+    "least_difference",
     "logit",
     "mcnemar",
     "mean",
