@@ -1,0 +1,17 @@
+// The state of the page lives behind a question mark in the fragment: #o1?1.sort=worst.descending&1.find=unet
+const address = {
+  read() {
+    const [anchor, state] = location.hash.slice(1).split(/\?(.*)/s);
+    return { anchor, state: new URLSearchParams(state || "") };
+  },
+  write(anchor, state) {
+    const said = state.toString();
+    history.replaceState(null, "", location.pathname + location.search + (anchor || said ? `#${anchor}${said ? `?${said}` : ""}` : ""));
+  },
+  go(anchor) {
+    const place = anchor && document.getElementById(anchor);
+    if (!place) return;
+    for (let e = place; e; e = e.parentElement) if (e.tagName === "DETAILS") e.open = true;
+    place.scrollIntoView();
+  },
+};

@@ -1,0 +1,227 @@
+"""The standings of an overview as the page shows them: columns, cells and what they are sorted by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medrobust.leaderboard.overview.standing import Overview, Shown, Standing
+from medrobust.leaderboard.tables import Column, Entry
+from medrobust.leaderboard.text import estimate, interval, number
+
+COSTS = {"queries": ("queries", ""), "gradients": ("gradients", ""), "seconds": ("time", "s"), "megabytes": ("memory", "MB")}
+UNRANKED = "not ranked"
+
+
+@dataclass(frozen=True)
+class Head:
+    """One column.
+
+    key: its name in addresses, [a-z0-9-]. group: where the column chooser lists it. kind: how its cells are drawn: entrant, tier, number,
+    loss, validity or cases. better: True where higher is better, False where lower is, None where neither.
+    """
+
+    key: str
+    name: str
+    group: str
+    kind: str = "number"
+    unit: str = ""
+    better: bool | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell. text: the number or word. beside: its interval. key: what it is sorted by, empty for last. state: best, absent or invalid."""
+
+    text: str
+    beside: str = ""
+    key: str = ""
+    state: str = ""
+
+
+@dataclass(frozen=True)
+class Dumbbell:
+    """Clean and worst case on the common scale, each with its interval, in [0, 100]; None where there is no number."""
+
+    clean: float | None
+    worst: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One entrant. number: from 1, in the order of the overview. reasons: why its numbers are what they are. shown: its cases with pictures."""
+
+    number: int
+    standing: Standing
+    cells: tuple[Cell, ...]
+    dumbbell: Dumbbell
+    reasons: tuple[str, ...]
+    shown: tuple[Shown, ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """One overview. number: from 1, its anchors begin with `o<number>-`. groups: rows by condition. scale: ends of the dumbbells."""
+
+    number: int
+    overview: Overview
+    heads: tuple[Head, ...]
+    groups: tuple[tuple[str, tuple[Row, ...]], ...]
+    scale: tuple[float, float]
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        return tuple(row for _, rows in self.groups for row in rows)
+
+    @property
+    def tiers(self) -> tuple[int, ...]:
+        return tuple(sorted({one.tier for one in self.overview.standings if one.tier is not None}))
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(one.validity.level for one in self.overview.standings))
+
+    @property
+    def unit(self) -> str:
+        return self.overview.headline.shown
+
+
+def view(number_: int, overview: Overview) -> View:
+    """What the page draws of an overview, entrants grouped by condition, in the order given."""
+    heads, scale = _heads(overview), _scale(overview)
+    rows = [_row(i, overview, standing, heads, scale) for i, standing in enumerate(overview.standings, 1)]
+    conditions = dict.fromkeys(standing.condition for standing in overview.standings)
+    groups = tuple((name, tuple(row for row in rows if row.standing.condition == name)) for name in conditions)
+    return View(number_, overview, heads, groups, scale)
+
+
+def _heads(overview: Overview) -> tuple[Head, ...]:
+    headline, standings = overview.headline, overview.standings
+    unit, better = headline.shown, headline.better
+    heads = [
+        Head("entrant", "entrant", "who", "entrant"),
+        Head("tier", "tier", "standing", "tier"),
+        Head("clean", "clean" if overview.attacks else headline.name, "results", "number", unit, better),
+    ]
+    if overview.attacks:
+        heads.append(Head("loss", "clean to worst case", "results", "loss", unit, better))
+        heads.append(Head("worst", "worst case", "results", "number", unit, better))
+    if any(one.own is not None for one in standings):
+        heads.append(Head("own", "worst of all its attacks", "results", "number", unit, better))
+    heads += [Head(f"attack-{i}", name, "attacks", "number", unit, better) for i, name in enumerate(overview.attacks, 1)]
+    if any(one.missed is not None for one in standings):
+        heads.append(Head("missed", "missed structures", "results", "number", "%", better=False))
+    heads += [Head("validity", "validity", "standing", "validity"), Head("patients", "patients", "size", "patients")]
+    heads += [Head(key, name, "cost", "number", shown) for key, (name, shown) in COSTS.items() if any(key in one.cost for one in standings)]
+    if any(one.best is not None for one in standings):
+        heads.append(Head("best", "chance of being best", "standing", "number", "%"))
+    if overview.shown:
+        heads.append(Head("cases", "cases", "size", "cases"))
+    return tuple(heads)
+
+
+def _row(index: int, overview: Overview, standing: Standing, heads: Sequence[Head], scale: tuple[float, float]) -> Row:
+    who = (standing.target, standing.defense, standing.condition)
+    shown = tuple(one for one in overview.shown if (one.target, one.defense, one.condition) == who)
+    cells = tuple(_cell(head, overview, standing, len(shown)) for head in heads)
+    return Row(index, standing, cells, _dumbbell(standing, scale), _reasons(overview, standing), shown)
+
+
+def _cell(head: Head, overview: Overview, standing: Standing, shown: int) -> Cell:
+    headline = overview.headline
+    if head.key.startswith("attack-"):
+        return _number(standing.by_attack[int(head.key[7:]) - 1], headline)
+    if head.key in COSTS:
+        spent = standing.cost.get(head.key)
+        return Cell("not known", state="absent") if spent is None else Cell(amount(spent), key=f"{spent:.9g}")
+    match head.key:
+        case "clean":
+            return _number(standing.clean, headline)
+        case "worst":
+            return _number(standing.worst, headline)
+        case "own":
+            return Cell("the same", state="absent") if standing.own is None else _number(standing.own, headline)
+        case "loss":
+            return _loss(standing, headline)
+        case "missed":
+            return Cell("not known", state="absent") if standing.missed is None else _number(standing.missed, PERCENT)
+        case "tier":
+            return _tier(standing)
+        case "best":
+            return Cell(UNRANKED, state="absent") if standing.best is None else Cell(number(standing.best, PERCENT), key=f"{standing.best:.9g}")
+        case "validity":
+            return Cell(standing.validity.level, key=str(_severity(standing.validity.level)))
+        case "patients":
+            return Cell(str(standing.patients), beside=f"{standing.cases} cases", key=str(standing.patients))
+        case "cases":
+            return Cell(f"{shown} shown" if shown else "none", key=str(shown), state="" if shown else "absent")
+    return Cell(standing.name, key=standing.name)
+
+
+PERCENT = Column("", shown="%", scale=100.0, digits=1)
+
+
+def _number(entry: Entry, column: Column) -> Cell:
+    if entry.estimate is None:
+        return Cell(estimate(entry, column), state="absent")
+    state = "invalid" if entry.validity.level == "invalid" else "best" if entry.best else ""
+    return Cell(estimate(entry, column), interval(entry, column), f"{entry.estimate:.9g}", state)
+
+
+def _tier(standing: Standing) -> Cell:
+    if standing.tier is None:
+        return Cell(UNRANKED, state="absent")
+    beside = ""
+    if standing.low_rank is not None and standing.high_rank is not None:
+        beside = f"rank {standing.low_rank}" if standing.low_rank == standing.high_rank else f"ranks {standing.low_rank} to {standing.high_rank}"
+    return Cell(str(standing.tier), beside, f"{standing.tier + (standing.low_rank or 0) / 1e6:.9g}")
+
+
+def _loss(standing: Standing, column: Column) -> Cell:
+    clean, worst = standing.clean.estimate, standing.worst.estimate
+    if clean is None or worst is None or not math.isfinite(worst - clean):
+        return Cell("not known", state="absent")
+    text = number(worst - clean, column)
+    invalid = "invalid" in (standing.clean.validity.level, standing.worst.validity.level)
+    return Cell(text.replace("-", "\N{MINUS SIGN}") if worst < clean else f"+{text}", key=f"{worst - clean:.9g}", state="invalid" if invalid else "")
+
+
+def _dumbbell(standing: Standing, scale: tuple[float, float]) -> Dumbbell:
+    def place(value: float | None) -> float | None:
+        if value is None or math.isnan(value):
+            return None
+        return round(100 * min(max((value - scale[0]) / ((scale[1] - scale[0]) or 1), 0), 1), 1)
+
+    return Dumbbell(*map(place, (standing.clean.estimate, standing.worst.estimate, standing.worst.low, standing.worst.high)))
+
+
+def _scale(overview: Overview) -> tuple[float, float]:
+    """From 0, or from what is below it, to the highest number; to 1 where it is a share of one and comes near."""
+    entries = [entry for one in overview.standings for entry in (one.clean, one.worst)]
+    values = [value for entry in entries for value in (entry.estimate, entry.low, entry.high) if value is not None and math.isfinite(value)]
+    low, high = min([0.0, *values]), max([0.0, *values])
+    return low, 1.0 if low == 0 and 0.5 < high <= 1 else high or 1.0
+
+
+def _reasons(overview: Overview, standing: Standing) -> tuple[str, ...]:
+    parts = zip(("clean", "worst case", *overview.attacks), (standing.clean, standing.worst, *standing.by_attack), strict=True)
+    own = standing.validity.reasons
+    return tuple(dict.fromkeys([*own, *(f"{name}: {reason}" for name, entry in parts for reason in entry.validity.reasons if reason not in own)]))
+
+
+def _severity(level: str) -> int:
+    known = ("ok", "info", "warn", "invalid", "missing")
+    return known.index(level) if level in known else 3
+
+
+def amount(value: float) -> str:
+    """A total as people read it: 12, 3 400, 1.2 million."""
+    if not math.isfinite(value):
+        return "not known"
+    for size, word in ((1e9, "billion"), (1e6, "million")):
+        if abs(value) >= size:
+            return f"{value / size:.3g} {word}"
+    return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}") if abs(value) >= 100 else f"{value:.3g}"
