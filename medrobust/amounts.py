@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-AMOUNT = re.compile(r"\s*(inf|[0-9.]+(?:e[+-]?\d+)?)\s*(?:/\s*([0-9.]+))?\s*([^\s\d].*?)?\s*")
+AMOUNT = re.compile(r"\s*(inf|[0-9.]+(?:e[+-]?\d+)?)\s*(?:/\s*([0-9.]+))?\s*([^\s\d/].*?)?\s*")
 PERCENT = "%"
 
 

@@ -55,6 +55,10 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "art-pgd": {"steps": 4, "restarts": 2},
     "art-mim": {"steps": 4},
+    "apgd": {"steps": 12, "restarts": 2},
+    "square": {"queries": 40},
+    "autoattack": {"steps": 8, "square": 20},
+    "madry": {"steps": 2, "schedule": {"steps": 2, "batch": 2}},
     "pgd-training": {"steps": 2, "patches": {"size": 24}, "schedule": {"steps": 2, "batch": 3}},
 }
 """Options that make a plugin small, by name, or by kind and name; the others are checked as they come."""

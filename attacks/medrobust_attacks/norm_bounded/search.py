@@ -18,11 +18,10 @@ from medrobust_attacks.norm_bounded.objectives import Objective, own
 class Search:
     """One search in one batch.
 
-    The best query of a case is one with a wrong answer before one without, and of these the one of highest objective, the first of equals.
+    The best query of a case is one with a wrong answer before one without, and of these the one of highest loss, the first of equals.
 
     stop: leave a case alone once it has a wrong answer; its trace repeats what it said last.
-    image: best query of each case, (n, c, *space); the clean image before the first. fooled: whether its answer is wrong, (n,) bool.
-    highest: objective of the best query. values: of the last query of each case. losses, successes: of each query in order, (n,) each.
+    objective: what `ask` and `slope` tell of. losses, successes: the target's own loss and whether it was wrong, of each query in order, (n,) each.
     """
 
     target: Target
@@ -35,9 +34,15 @@ class Search:
     def __post_init__(self) -> None:
         n, device = len(self.batch), self.batch.image.device
         self.image = self.batch.image.clone()
+        """Best query of each case, (n, c, *space); the clean image before the first."""
         self.fooled = torch.zeros(n, dtype=torch.bool, device=device)
+        """Whether the best query has a wrong answer, (n,)."""
         self.highest = torch.full((n,), -torch.inf, device=device)
+        """Loss of the best query, (n,)."""
         self.values = self.highest.clone()
+        """Objective of the last query, (n,)."""
+        self.logits: Tensor | None = None
+        """Logits of the last query, (n, k); None where the task has no classes."""
 
     @property
     def standing(self) -> Tensor:
@@ -49,16 +54,11 @@ class Search:
         """Whether no case is asked for any more."""
         return self.stop and bool(self.fooled.all())
 
-    def under(self, objective: Objective) -> None:
-        """Go on under another objective; what was the highest of the old one is not compared with the new one's."""
-        self.objective = objective
-        self.highest = torch.full_like(self.highest, -torch.inf)
-
     def ask(self, image: Tensor) -> Tensor:
         """Ask for `image` (n, c, *space), and return each case's objective (n,); of a case that no longer stands its last."""
         rows = self.standing
         if len(rows):
-            self._take(image, rows, ask(self.target, image[rows], self._rows(rows)))
+            self._take(image, rows, ask(self.target, image[rows], self._rows(rows)).detached())
         return self.values
 
     def slope(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,16 +67,19 @@ class Search:
         if len(rows):
             asked = image[rows].requires_grad_(True)
             answer = ask(self.target, asked, batch := self._rows(rows))
-            (found,) = torch.autograd.grad(self.objective(answer, batch.truth).sum(), asked)
-            slope[rows] = found
+            (slope[rows],) = torch.autograd.grad(self.objective(answer, batch.truth, rows).sum(), asked)
             self._take(image, rows, answer.detached())
         return self.values, slope
 
+    def highest_since(self, query: int) -> Tensor:
+        """The highest loss of each case from a query on, (n,)."""
+        return torch.stack(self.losses[query:] or self.losses[-1:]).amax(0)
+
     def attacked(self, queries: int, restarts: Sequence[Tensor] = ()) -> Attacked:
-        """The best queries, with traces of `queries` columns. restarts: highest objective of each start, (n,) each; none where there was but one."""
-        trace = {"loss": filled(self.losses, queries, self.batch)}
+        """The best queries, with traces of `queries` columns. restarts: highest loss of each start, (n,) each; not told where there was but one."""
+        trace = {"loss": filled(self.losses, queries)}
         if self.successes:
-            trace["success"] = filled(self.successes, queries, self.batch)
+            trace["success"] = filled(self.successes, queries)
         if len(restarts) > 1:
             trace["restart"] = torch.stack(list(restarts), 1)
         return Attacked(self.image, trace=trace)
@@ -86,26 +89,24 @@ class Search:
 
     def _take(self, image: Tensor, rows: Tensor, answer: Answer) -> None:
         """Write down one query of the cases at `rows`."""
-        values = self.objective(answer, self.batch.truth[rows])
-        self.losses.append(spread(answer.loss, rows, self.losses, len(self.batch)))
-        wrong = torch.zeros_like(self.fooled[rows]) if answer.wrong is None else answer.wrong
-        if answer.wrong is not None:
-            self.successes.append(spread(wrong.to(answer.loss), rows, self.successes, len(self.batch)))
-        self.values = self.values.index_copy(0, rows, values)
+        self.values = self.values.index_copy(0, rows, self.objective(answer, self.batch.truth[rows], rows))
+        self.losses.append(spread(answer.loss, rows, self.losses))
+        wrong = torch.zeros_like(rows, dtype=torch.bool) if answer.wrong is None else answer.wrong
+        if answer.wrong is not None and answer.logits is not None:
+            self.successes.append(spread(wrong.to(answer.loss), rows, self.successes))
+            self.logits = spread(answer.logits, rows, [] if self.logits is None else [self.logits])
         fooled, highest = self.fooled[rows], self.highest[rows]
-        better = (wrong & ~fooled) | ((wrong == fooled) & (values > highest))
+        better = (wrong & ~fooled) | ((wrong == fooled) & (answer.loss > highest))
         self.image[rows] = torch.where(column(better, image), image[rows], self.image[rows])
-        self.highest = self.highest.index_copy(0, rows, torch.where(better, values, highest))
+        self.highest = self.highest.index_copy(0, rows, torch.where(better, answer.loss, highest))
         self.fooled = self.fooled.index_copy(0, rows, fooled | wrong)
 
 
-def spread(values: Tensor, rows: Tensor, before: Sequence[Tensor], n: int) -> Tensor:
-    """Values of the cases at `rows` among all n, the others' as they were before, (n,)."""
-    return values if len(rows) == n else before[-1].index_copy(0, rows, values)
+def spread(values: Tensor, rows: Tensor, before: Sequence[Tensor]) -> Tensor:
+    """Values of the cases at `rows` among all n, the others' as they were before; of the first query, which is of all cases, as they are."""
+    return before[-1].index_copy(0, rows, values) if before else values
 
 
-def filled(columns: Sequence[Tensor], queries: int, batch: Batch) -> Tensor:
+def filled(columns: Sequence[Tensor], queries: int) -> Tensor:
     """(n, queries): the columns, the last of them repeated."""
-    if not columns:
-        return batch.image.new_zeros(len(batch), queries)
     return torch.stack([*columns, *[columns[-1]] * (queries - len(columns))], 1)
