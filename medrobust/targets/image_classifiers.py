@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from torch import nn
@@ -23,6 +23,7 @@ class ResNet2D:
     depth: 10, 18 or 34. widths: channels of the four layers, each at least 1.
     pooling: mean or max over what is left of the image; a lesion of a few pixels stands out in a maximum and drowns in a mean.
     stem: edge of the first convolution's kernel in pixels, odd, at least 1. classes: logits, at least 1; a single one is for class 1 against class 0.
+    channels: of the image, such as 3 colours; told by the stem's weights, so no field of the identity.
     """
 
     task: ClassVar[str] = "classification"
@@ -32,13 +33,14 @@ class ResNet2D:
     pooling: str = "mean"
     stem: int = 7
     classes: int = 1
+    channels: int = field(default=1, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
         one_of("depth", self.depth, tuple(LAYERS))
         one_of("pooling", self.pooling, tuple(POOLINGS))
         numbers("widths", self.widths, 4)
-        for name in ("stem", "classes"):
+        for name in ("stem", "classes", "channels"):
             if getattr(self, name) < 1:
                 msg = f"{name}: found {getattr(self, name)}, expected at least 1"
                 raise ValueError(msg)
@@ -47,7 +49,7 @@ class ResNet2D:
             raise ValueError(msg)
 
     def build(self) -> nn.Module:
-        """Image (n, 1, H, W) to logits (n, classes); any size from 1 pixel up."""
+        """Image (n, channels, H, W) to logits (n, classes); any size from 1 pixel up."""
         from monai.networks.nets.resnet import ResNet as MonaiResNet
 
         network: nn.Module = MonaiResNet(
@@ -55,7 +57,7 @@ class ResNet2D:
             list(LAYERS[self.depth]),
             list(self.widths),
             spatial_dims=2,
-            n_input_channels=1,
+            n_input_channels=self.channels,
             conv1_t_size=self.stem,
             conv1_t_stride=2,
             num_classes=self.classes,

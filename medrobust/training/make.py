@@ -127,7 +127,7 @@ class Maker:
             "options": chosen.options,
             "target": chosen.target,
             "defense": chosen.defense,
-            "intensity": training.intensity,
+            "intensity": getattr(data, "intensity", training.intensity),
             "training": about,
         }
         zoo.save(folder, fields, self.network)
