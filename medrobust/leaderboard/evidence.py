@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from medrobust.errors import StoreError
+from medrobust.leaderboard.digits import nine_digits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,17 +108,20 @@ def evidence(suite: str, rows: pd.DataFrame, records: Sequence[Record], pictures
     if lacking:
         msg = f"{suite}: rows have no column {', '.join(lacking)}; expected {', '.join(COLUMNS)}"
         raise StoreError(msg)
+    import numpy as np
+    import pandas as pd
+
     rows = rows[list(COLUMNS)]
-    keys = list(zip(*(rows[column].tolist() for column in NAMES), strict=True))
-    for names in dict.fromkeys(keys):
+    code = rows.groupby(list(NAMES), sort=False, dropna=False).ngroup().to_numpy()
+    firsts = rows.iloc[np.unique(code, return_index=True)[1]]
+    keys = list(zip(*(firsts[column].tolist() for column in NAMES), strict=True))
+    for names in keys:
         if names not in owners:
             msg = f"{suite}: rows of {' '.join(str(name) for name in names)} belong to no cell; expected a cell of that name"
             raise StoreError(msg)
-    rows = rows.assign(cell=[owners[key].digest for key in keys], value=[float(f"{value:.9g}") for value in rows["value"]])
-    measured = {record.digest for record in records if record.measured}
-    rows = rows[rows["cell"].isin(measured)]
-    import numpy as np
-
+    cells = pd.Series([owners[names].digest for names in keys], dtype="str").take(code)
+    rows = rows.assign(cell=cells.array, value=nine_digits(rows["value"].to_numpy(dtype=float)))
+    rows = rows[np.array([owners[names].measured for names in keys], dtype=bool)[code]]
     if not np.isfinite(rows["value"]).all():
         bad = rows[~np.isfinite(rows["value"])].iloc[0]
         msg = f"{suite}: case {bad['case']} has {bad['metric']} = {bad['value']}; expected a finite number"

@@ -10,7 +10,9 @@ from medrobust.leaderboard.evidence import Evidence, Record, data_sets
 from medrobust.leaderboard.tables import LEVELS, Validity, worst
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from medrobust.leaderboard.pictures import Picture
 
@@ -81,13 +83,18 @@ class Section:
         return found
 
     @cached_property
-    def _groups(self) -> dict[tuple[str, str], list[tuple[str, pd.DataFrame]]]:
-        """Rows by (cell, metric), with their labels."""
+    def _groups(self) -> dict[tuple[str, str], list[tuple[str, NDArray[np.int64]]]]:
+        """Which rows are of a (cell, metric), by label."""
+        import numpy as np
+
         by = ["cell", "metric", "label"]
-        found: dict[tuple[str, str], list[tuple[str, pd.DataFrame]]] = {}
-        for _, frame in self.rows.groupby(by, sort=False):
-            cell, metric, label = (str(frame[name].iloc[0]) for name in by)
-            found.setdefault((cell, metric), []).append((label, frame))
+        code = self.rows.groupby(by, sort=False).ngroup().to_numpy()
+        order = np.argsort(code, kind="stable")
+        starts = np.unique(code[order], return_index=True)[1]
+        names = self.rows[by].iloc[order[starts]].astype(object).to_numpy().tolist()
+        found: dict[tuple[str, str], list[tuple[str, NDArray[np.int64]]]] = {}
+        for (cell, metric, label), where in zip(names, np.split(order, starts[1:]), strict=True) if names else ():
+            found.setdefault((cell, metric), []).append((label, where))
         return found
 
     @cached_property
@@ -107,11 +114,16 @@ class Section:
 
     def frame(self, model: Model, attack: str, condition: str, metric: str, label: str | None = "") -> pd.DataFrame:
         """Rows of one metric, every label of it where `label` is None."""
-        import pandas as pd
+        import numpy as np
 
         held = [group for record in self.cells(model, attack, condition) for group in self._groups.get((record.digest, metric), ())]
-        frames = [frame for tag, frame in held if label is None or tag == label]
-        return pd.concat(frames) if frames else self.rows.iloc[:0]
+        parts = [where for tag, where in held if label is None or tag == label]
+        if not parts:
+            return self.rows.iloc[:0]
+        where = np.concatenate(parts)
+        if where[-1] - where[0] == len(where) - 1 and (np.diff(where) == 1).all():
+            return self.rows.iloc[where[0] : where[-1] + 1]
+        return self.rows.iloc[where]
 
     def labels(self, metric: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(label for _, name, label in self._owed if name == metric))

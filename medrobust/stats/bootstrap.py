@@ -147,7 +147,8 @@ def bca(resampled: Resampled, level: float = LEVEL) -> tuple[float, float]:
 def _quantiles(replicates: Floats, low: float, high: float) -> tuple[float, float]:
     """Two quantiles; a replicate that is undefined (0 / 0) counts as the extreme on both sides."""
     if np.isfinite(replicates).all():
-        return float(np.quantile(replicates, low)), float(np.quantile(replicates, high))
+        lower, upper = np.quantile(replicates, [low, high])
+        return float(lower), float(upper)
     lower = np.quantile(np.where(np.isnan(replicates), -np.inf, replicates), low, method="lower")
     upper = np.quantile(np.where(np.isnan(replicates), np.inf, replicates), high, method="higher")
     return float(lower), float(upper)
