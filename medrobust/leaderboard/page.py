@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from medrobust.leaderboard import generic, mammo_tamper, recon_fnaf, roi, seg_deform
+from medrobust.leaderboard import generic, mammo_tamper, norm_bounded, recon_fnaf, roi, seg_deform
 from medrobust.leaderboard.evidence import Evidence, Record
+from medrobust.leaderboard.overview.build import of_sections
+from medrobust.leaderboard.overview.standing import Overview
 from medrobust.leaderboard.paper import tables as paper_tables
 from medrobust.leaderboard.section import Section, sections
 from medrobust.leaderboard.tables import Figure, Table
 
 Part = Callable[[Section], "list[Table] | list[Table | Figure]"]
 TRACKS: dict[str, tuple[Part, ...]] = {
+    "cls-linf": norm_bounded.CLASSIFICATION,
     "mammo-tamper": mammo_tamper.PARTS,
     "recon-fnaf": recon_fnaf.PARTS,
+    "recon-l2": norm_bounded.RECONSTRUCTION,
     "roi": roi.PARTS,
     "seg-deform": seg_deform.PARTS,
+    "seg-linf": norm_bounded.SEGMENTATION,
 }
 PAPERS = {"mammo-tamper": "mammo", "recon-fnaf": "fnaf", "roi": "roi", "seg-deform": "seg"}
 
@@ -54,7 +59,7 @@ class Page:
     missing: cells that are not done. invalid: cells that are, and are not to be believed.
     total: how many cells were planned.
     attacks: name and configuration of every attack. environments: what the numbers were made with, one mapping a machine.
-    digests: cells and what they are.
+    digests: cells and what they are. overviews: each data set at a glance, shown first.
     """
 
     suite: str
@@ -65,11 +70,13 @@ class Page:
     attacks: tuple[tuple[str, str], ...]
     environments: tuple[tuple[tuple[str, str], ...], ...]
     digests: tuple[tuple[str, str], ...]
+    overviews: tuple[Overview, ...] = ()
 
 
 def page(evidence: Evidence) -> Page:
     """The leaderboard of all evidence; a track without tables of its own gets the mean of every metric."""
-    return _page(evidence, [_chapter(section, _parts(section)) for section in sections(evidence)])
+    found = sections(evidence)
+    return _page(evidence, [_chapter(section, _parts(section)) for section in found], of_sections(found, evidence.verdicts))
 
 
 def paper_page(paper: str, evidence: Evidence) -> Page:
@@ -77,7 +84,7 @@ def paper_page(paper: str, evidence: Evidence) -> Page:
     return _page(evidence, [_chapter(section, paper_tables(paper, section)) for section in sections(evidence)])
 
 
-def _page(evidence: Evidence, chapters: Sequence[Chapter]) -> Page:
+def _page(evidence: Evidence, chapters: Sequence[Chapter], overviews: tuple[Overview, ...] = ()) -> Page:
     records = evidence.records
     return Page(
         suite=evidence.suite,
@@ -88,6 +95,7 @@ def _page(evidence: Evidence, chapters: Sequence[Chapter]) -> Page:
         attacks=tuple(dict.fromkeys((r.attack, r.config) for r in records if r.config and r.source is None)),
         environments=tuple(dict.fromkeys(tuple(r.environment.items()) for r in records if r.environment)),
         digests=tuple((record.digest, _name(record)) for record in records),
+        overviews=overviews,
     )
 
 

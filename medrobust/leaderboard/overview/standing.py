@@ -17,6 +17,7 @@ class Standing:
     clean, worst: the headline metric on clean images, and where each case has the worst value of all attacks; `by_attack` one entry an attack.
     missed: structures that are missed altogether, where the track knows them; else None.
     cost: totals over the entrant's cells: `queries`, `gradients`, `seconds`, `megabytes`; what is not known is left out.
+    own: worst case over every attack made on this entrant, where there are others than `worst` is over; else None.
     """
 
     target: str
@@ -34,6 +35,7 @@ class Standing:
     cases: int
     validity: Validity
     cost: Mapping[str, float] = field(default_factory=dict)
+    own: Entry | None = None
 
     @property
     def name(self) -> str:
@@ -129,6 +131,8 @@ class Overview:
     agreement: Kendall's tau of the three ranking schemes, by pair.
     detectable: the least difference of the headline that this test set could show, in its unit; None where that cannot be said.
     sensitivity: (what was changed, who wins then, whether it is the same winner). findings: what the checks that compare cells found.
+    group: what its conditions share, such as `linf` for those of one budget; empty where they share nothing but the data.
+    compared: of each condition the attacks that `worst` is over, those that every ranked entrant was put through.
     """
 
     track: str
@@ -148,3 +152,5 @@ class Overview:
     heat: HeatMap | None = None
     shown: tuple[Shown, ...] = ()
     findings: tuple[Mapping[str, str], ...] = ()
+    group: str = ""
+    compared: tuple[tuple[str, tuple[str, ...]], ...] = ()

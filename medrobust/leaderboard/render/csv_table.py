@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+from medrobust.leaderboard.overview.as_table import as_table
 from medrobust.leaderboard.page import Page
 from medrobust.leaderboard.tables import Entry, Table
 from medrobust.leaderboard.text import visible
@@ -17,6 +18,8 @@ def csv_text(page: Page) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(HEAD)
+    for overview in page.overviews:
+        writer.writerows(_lines(as_table(overview)))
     for chapter in page.chapters:
         for table in chapter.tables:
             writer.writerows(_lines(table))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict
 from typing import Any
 
 from medrobust.leaderboard.page import Page
-from medrobust.leaderboard.tables import Column, Entry, Figure, Table
+from medrobust.leaderboard.render.json_numbers import entry_plain, rounded
+from medrobust.leaderboard.render.json_overview import overview_plain
+from medrobust.leaderboard.tables import Figure, Table
 
 
 def json_text(page: Page) -> str:
@@ -25,6 +26,7 @@ def page_plain(page: Page) -> dict[str, Any]:
         "attacks": [{"name": name, "config": config} for name, config in page.attacks],
         "environments": [dict(one) for one in page.environments],
         "digests": dict(page.digests),
+        "overviews": [overview_plain(one) for one in page.overviews],
         "chapters": [
             {
                 "track": chapter.track,
@@ -59,27 +61,5 @@ def table_plain(table: Table) -> dict[str, Any]:
     }
 
 
-def entry_plain(column: Column, entry: Entry) -> dict[str, Any]:
-    """Only what is known: an entry without a number has a note."""
-    plain: dict[str, Any] = {"column": column.name, "estimate": _nine(entry.estimate), "low": _nine(entry.low), "high": _nine(entry.high)}
-    plain |= {"patients": entry.patients, "cases": entry.cases, "expected": entry.expected, "best": entry.best, "validity": entry.validity.level}
-    return plain | ({"note": entry.note} if entry.note else {}) | ({"reasons": list(entry.validity.reasons)} if entry.validity.reasons else {})
-
-
 def figure_plain(figure: Figure) -> dict[str, Any]:
-    return {"name": figure.name, "title": figure.title, "description": figure.description, "points": _rounded(figure.points)}
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_rounded(item) for item in value]
-    return _nine(value) if isinstance(value, float) else value
-
-
-def _nine(value: float | None) -> float | str | None:
-    """Nine significant digits; an open end as the word that JSON has no number for."""
-    if value is None or math.isinf(value):
-        return None if value is None else ("infinity" if value > 0 else "-infinity")
-    return float(f"{value:.9g}")
+    return {"name": figure.name, "title": figure.title, "description": figure.description, "points": rounded(figure.points)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from medrobust.leaderboard.overview.as_table import as_table
 from medrobust.leaderboard.page import Page
 from medrobust.leaderboard.tables import Column, Entry, Line, Table
 from medrobust.leaderboard.text import counts, head, marks, notes, state, visible, whole
@@ -33,7 +34,8 @@ SPECIAL = {
 
 def latex_text(page: Page) -> str:
     r"""One `table` environment a table; needs the packages booktabs, graphicx and (T1) fontenc."""
-    tables = [table_text(table) for chapter in page.chapters for table in chapter.tables]
+    tables = [table_text(as_table(overview)) for overview in page.overviews]
+    tables += [table_text(table) for chapter in page.chapters for table in chapter.tables]
     return "\n\n".join([f"% {visible(page.suite)}: needs \\usepackage{{booktabs,graphicx}} and \\usepackage[T1]{{fontenc}}", *tables]) + "\n"
 
 

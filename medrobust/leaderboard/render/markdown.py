@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from medrobust.leaderboard.overview.as_table import as_table
 from medrobust.leaderboard.page import Page
 from medrobust.leaderboard.tables import Column, Entry, Line, Table
 from medrobust.leaderboard.text import counts, head, marks, notes, state, visible, whole
@@ -12,6 +13,8 @@ from medrobust.leaderboard.text import counts, head, marks, notes, state, visibl
 def markdown_text(page: Page) -> str:
     """A heading a data set and table; numbered notes below each table."""
     blocks = [f"# {escaped(page.suite)}"]
+    for overview in page.overviews:
+        blocks += [f"## {escaped(overview.track)} on {escaped(overview.data_label)} at a glance", table_text(as_table(overview))]
     for chapter in page.chapters:
         blocks.append(f"## {escaped(chapter.track)} on {escaped(chapter.data_label)}")
         blocks.append(f"{chapter.patients} patients, {chapter.cases} cases, split {escaped(chapter.split)}.")
