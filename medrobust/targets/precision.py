@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from medrobust.digests import digest
 from medrobust.errors import SpecError
+from medrobust.targets.behind import Behind
 
 if TYPE_CHECKING:
     from medrobust.cell import Precision
@@ -45,5 +46,7 @@ def reduced(target: Target, precision: Precision) -> Target:
 
 
 def parts(network: nn.Module) -> dict[str, nn.Module]:
-    """Every module of a network by its name, which does not depend on the precision."""
-    return dict((network.inner if isinstance(network, Reduced) else network).named_modules())
+    """Every module of a network by its name, which depends neither on the precision nor on what the network stands behind."""
+    while isinstance(network, Reduced | Behind):
+        network = network.inner
+    return dict(network.named_modules())
