@@ -148,7 +148,7 @@ class Norm:
         pixels = 1 if self.norm == "linf" else clean[0].numel() ** 0.5
         slack = 4 * torch.finfo(batch.image.dtype).eps * (pixels * clean.abs().flatten(1).amax(1) + torch.where(radius.isinf(), 0.0, radius))
         kept = moved <= radius + slack
-        inside = (self.into_range(image, clean) == image).flatten(1).all(1)
+        inside = (self.into_range(attacked.image, batch.image) == attacked.image).flatten(1).all(1)
         ends = f"{'-inf' if self.low is None else f'{self.low:.6g}'} to {'inf' if self.high is None else f'{self.high:.6g}'}"
         found = []
         for near, valid, far, most, one in zip(kept.tolist(), inside.tolist(), moved.tolist(), radius.tolist(), image, strict=True):

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from medrobust.budgets import MaximumNorm, Norm, length
-from medrobust.guard import BLACK_BOX, WHITE_BOX, Guarded, ShowsLogits
+from medrobust.guard import BLACK_BOX, WHITE_BOX, Guarded, ShowsLogits, frozen
 from medrobust.judge import Probed
 from medrobust.metrics.classification import probabilities
 from medrobust.types import Attack, Batch, Budget, Target
@@ -49,7 +49,7 @@ def probe(target: Target, batch: Batch, attack: Attack | None = None, budget: Bu
     white = attack is not None and attack.threat == WHITE_BOX
     asked = Guarded(target, WHITE_BOX if white else BLACK_BOX, micro_batch)
     devices = [some.image.device] if some.image.is_cuda else []
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=devices), frozen(target):
         image = some.image.clone().requires_grad_(white)
         with torch.set_grad_enabled(white), AskedGradients() as inside:
             answer = asked(image, some)

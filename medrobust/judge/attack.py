@@ -11,9 +11,10 @@ from medrobust.store import MARKER
 TOLERANCE = 1e-4
 FEWEST_QUERIES = 8
 LATE_SHARE = 0.1
+OPEN_SHARE = 0.05
 SILENT_SHARE = 0.01
 SURVIVING_SHARE = 0.9
-RESTART_SHARE = 0.25
+RESTART_SHARE = 0.5
 REPAIRED_SHARE = 0.1
 FEWEST_REPAIRED = 2
 INFORMATION_THRESHOLD = 1e-4
@@ -35,13 +36,19 @@ def still_searching(evidence: Evidence) -> Finding:
 
 
 def late_rise(evidence: Evidence) -> Finding:
-    """What share of the whole rise, over all cases, was made by queries of the last quarter; single-step attacks are not asked."""
+    """What share of the whole rise, over all cases, was made by queries of the last quarter; single-step attacks are not asked.
+
+    Of a classifier only cases that are still right count, and only where they are more than `OPEN_SHARE`: a fooled case needs no more queries.
+    """
     first, late, highest = (evidence.values("loss-path", label) for label in ("first", "three-quarters", "highest"))
-    if not highest or evidence.passes < FEWEST_QUERIES:
+    cases = [case for case in highest if case in first and case in late]
+    if not cases or evidence.passes < FEWEST_QUERIES:
         return None
-    rise = sum(value - first[case] for case, value in highest.items())
-    last = sum(max(value - late[case], 0.0) for case, value in highest.items())
-    if last <= LATE_SHARE * rise or last <= 0:
+    answers = evidence.values("correct")
+    still = [case for case in cases if answers.get(case, 1.0)]
+    rise = sum(highest[case] - first[case] for case in still)
+    last = sum(highest[case] - late[case] for case in still)
+    if len(still) <= OPEN_SHARE * len(cases) or last <= LATE_SHARE * rise:
         return ""
     return f"{last / rise:.0%} of the loss's rise came in the last quarter of its queries, expected at most {LATE_SHARE:.0%}: more may change it"
 
@@ -88,9 +95,12 @@ def below_zero(evidence: Evidence) -> Finding:
 
 
 def lost_in_saving(evidence: Evidence) -> Finding:
-    """Nearly every image that fools a classifier still does once it is rounded to how it would be stored."""
-    answers = evidence.values("correct")
-    values = {case: value for case, value in evidence.values("survives-saving").items() if not answers.get(case, 0.0)}
+    """Nearly every image that fools a classifier still does once it is rounded to how it would be stored.
+
+    Where rows `fooled` are there, cases that are wrong when clean are left out.
+    """
+    fooled = evidence.values("fooled")
+    values = {case: value for case, value in evidence.values("survives-saving").items() if not fooled or fooled.get(case)}
     if not values:
         return None
     share = sum(values.values()) / len(values)
@@ -101,9 +111,10 @@ def lost_in_saving(evidence: Evidence) -> Finding:
 def restarts_differ(evidence: Evidence) -> Finding:
     """Restarts of an attack end with much the same loss: where they do not, a few are too few."""
     low, high = evidence.values("restart-loss", "lowest"), evidence.values("restart-loss", "highest")
-    if not high:
+    cases = [case for case in high if case in low]
+    if not cases:
         return None
-    gap, size = sum(high[case] - low[case] for case in high), sum(abs(value) for value in high.values())
+    gap, size = sum(high[case] - low[case] for case in cases), sum(abs(high[case]) for case in cases)
     message = f"losses of restarts differ by {gap / size if size else 0.0:.0%} of the highest, expected at most {RESTART_SHARE:.0%}"
     return message if gap > RESTART_SHARE * size else ""
 
@@ -112,11 +123,11 @@ def wrong_cases_repaired(evidence: Evidence) -> Finding:
     """Hardly any case that is answered wrongly when clean is answered rightly once attacked.
 
     An attack that is given true labels has no reason to leave the answer that it found wrong. One that moves away from the predicted label
-    repairs such cases, and the robust accuracy counts them. Attacks that never ask the target may do so by chance.
+    repairs such cases, and the robust accuracy counts them. Controls, and attacks that never ask the target, may do so by chance.
     """
     clean, answers = evidence.values("clean-correct"), evidence.values("correct")
     wrong = [case for case, right in clean.items() if not right and case in answers]
-    if not wrong or not evidence.threat or not evidence.passes:
+    if not wrong or not evidence.threat or not evidence.passes or evidence.control:
         return None
     repaired = [case for case in wrong if answers[case]]
     if len(repaired) < FEWEST_REPAIRED or len(repaired) <= REPAIRED_SHARE * len(wrong):

@@ -48,7 +48,7 @@ class Measured:
 
     @property
     def blind(self) -> bool:
-        """Made without ever asking the target, as random noise is."""
+        """Made without ever asking the target, as fields drawn at random are."""
         record = self.record
         asked = record.cost.get("forward passes", 0.0) + record.cost.get("gradient passes", 0.0)
         return record.source is None and (record.threat == "no-box" or (record.threat == "black-box" and not asked and bool(record.cost)))
@@ -92,17 +92,17 @@ class ColumnEvidence:
 
     @cached_property
     def _attacks(self) -> dict[tuple[str, str], list[Measured]]:
-        """Cells by (condition, what made their images): a threat, `blind` or `transfer`."""
+        """Cells by (condition, what made their images): a threat, `control` or `transfer`."""
         found: dict[tuple[str, str], list[Measured]] = {}
         for cell in self.cells:
             record = cell.record
-            if record.attack != "none" and not record.control:
-                kind = "transfer" if record.source else "blind" if cell.blind else record.threat
+            if record.attack != "none":
+                kind = "transfer" if record.source else "control" if record.control or cell.blind else record.threat
                 found.setdefault((record.condition, kind), []).append(cell)
         return found
 
     def attacks(self, condition: str, kind: str) -> list[Measured]:
-        """kind: `white-box`, `black-box` (that asks the target), `blind` or `transfer`; cells whose threat is not known are none of them."""
+        """kind: `white-box`, `black-box`, `transfer`, or `control`, what attacks are compared with, such as noise; a threat not known is none."""
         return self._attacks.get((condition, kind), [])
 
 

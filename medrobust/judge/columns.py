@@ -32,7 +32,8 @@ COLUMN_CHECKS = (
     ColumnCheck("V07", "warn", comparisons.transfer_beats_white_box, "conditions with white-box attacks and transfers"),
     ColumnCheck("V08", "invalid", comparisons.unbounded_attack_fails, "conditions whose budget has `epsilon: inf`"),
     ColumnCheck("V09", "invalid", comparisons.harm_falls, "conditions named by their epsilon; attacks that differ in `steps` alone"),
-    ColumnCheck("V12", "warn", comparisons.noise_does_as_well, "conditions with an attack that never asks the target, and clean cells"),
+    ColumnCheck("V12", "warn", comparisons.noise_does_as_well, "conditions with a control such as random noise, an attack and clean cells"),
+    ColumnCheck("V20", "info", comparisons.differences_hidden, "conditions with attacks and clean cells, of classifiers and segmenters"),
 )
 
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 
 from medrobust.judge.column import ColumnEvidence, Measured, size, worst_case
+from medrobust.stats import Sample
+from medrobust.stats.detectable import least_difference
 from medrobust.stats.paired import permutation
 
 CHANCE = 0.01
 DRAWS = 1999
 UNBEATEN_SHARE = 0.01
+LARGEST_HIDDEN = 0.2
 STEPS = re.compile(r"\b(steps|iterations|queries)=(\d+)")
 
 
@@ -111,9 +115,10 @@ def by_budget(column: ColumnEvidence) -> list[Ladder]:
     for cell in known(column):
         written = next((str(cell.record.budget[name]) for name in ("epsilon", "radius") if cell.record.budget.get(name) is not None), "")
         found = size(cell.record)
-        if found and written in cell.record.condition:
+        rest_of_name, times = re.subn(rf"(?<![\w./]){re.escape(written)}(?![\w./])", "", cell.record.condition, count=1)
+        if found and times:
             rest = tuple(sorted((name, str(value)) for name, value in cell.record.budget.items() if name not in ("epsilon", "radius")))
-            key = (cell.record.attack, cell.record.config, found[1], rest, cell.record.condition.replace(written, "", 1))
+            key = (cell.record.attack, cell.record.config, found[1], rest, rest_of_name)
             groups.setdefault(key, []).append((found[0], cell))
     return [("budget", ascending(group)) for group in groups.values() if len(group) > 1]
 
@@ -139,9 +144,9 @@ def ascending(group: Sequence[tuple[float, Measured]]) -> list[Measured]:
 
 
 def noise_does_as_well(column: ColumnEvidence) -> Findings:
-    """What was made without asking the target, such as random noise within the same budget, does less harm than an attack that asks it.
+    """Random noise within the same budget, or what else is a control or never asks the target, does less harm than an attack.
 
-    Where it does none at all, nothing is said: neither then may the attack.
+    Where it does no harm beyond the clean images, nothing is said: neither then may an attack within that budget.
     """
     found: list[Found] = []
     compared = False
@@ -150,7 +155,7 @@ def noise_does_as_well(column: ColumnEvidence) -> Findings:
         attacks = [*column.attacks(condition, "white-box"), *column.attacks(condition, "black-box")]
         if clean is None or not attacks:
             continue
-        for noise in column.attacks(condition, "blind"):
+        for noise in column.attacks(condition, "control"):
             compared = True
             harmless, made = shared(clean, noise)
             if made.mean <= harmless.mean:
@@ -159,9 +164,45 @@ def noise_does_as_well(column: ColumnEvidence) -> Findings:
                 random, sought = shared(noise, attack)
                 if len(random.cases) and random.mean >= sought.mean:
                     numbers = against(noise, attack, column.metric)
-                    message = f"{named(noise)}, which never asks the target, does as much harm as {named(attack)}, {numbers}"
+                    message = f"{named(noise)}, a control, does as much harm as {named(attack)}, {numbers}"
                     found.append(Found(message, digests([attack])))
     return tuple(found) if compared else None
+
+
+def differences_hidden(column: ColumnEvidence) -> Findings:
+    """Patients are enough to show, four times out of five, that attacks together did harm which is a fifth of all there could be."""
+    if column.metric not in ("correct", "dice"):
+        return None
+    found: list[Found] = []
+    compared = False
+    for condition in column.conditions:
+        clean, attacks = column.clean(condition), [*column.attacks(condition, "white-box"), *column.attacks(condition, "black-box")]
+        if clean is None or not attacks:
+            continue
+        unharmed, harmed = shared(clean, worst_case(attacks))
+        change = Sample.of(harmed.harm - unharmed.harm, harmed.patients)
+        names = np.unique(change.patients)
+        if len(names) < 2:
+            continue
+        compared = True
+        least = standard_error(change) * detectable_errors(len(names))
+        if least > LARGEST_HIDDEN:
+            message = f"{len(names)} patients show no difference from the clean images below {least:.2f}, expected {LARGEST_HIDDEN} or less"
+            found.append(Found(message, digests(attacks)))
+    return tuple(found) if compared else None
+
+
+def standard_error(sample: Sample) -> float:
+    """Of the mean over cases, clustered by patient, of whom there are two or more."""
+    names = np.unique(sample.patients)
+    influence = sample.sums(names) - sample.values.mean() * sample.sums(names, 0)
+    return float(np.sqrt(len(names) / (len(names) - 1) * (influence**2).sum()) / len(sample.values))
+
+
+@lru_cache(maxsize=64)
+def detectable_errors(patients: int) -> float:
+    """How many standard errors a difference must have to be found."""
+    return least_difference(1.0, patients)
 
 
 def shared(first: Measured, second: Measured) -> tuple[Measured, Measured]:

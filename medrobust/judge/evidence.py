@@ -74,6 +74,11 @@ class Evidence:
         return self.cell.attack is not None
 
     @property
+    def control(self) -> bool:
+        """Whether its attack is there to be compared with, such as random noise."""
+        return bool(self.cell.attack and self.cell.attack.options.get("control"))
+
+    @property
     def bounded(self) -> bool:
         """Whether its budget is a bound at all: False for `epsilon: inf`, which is there to see an attack win."""
         epsilon = self.cell.budget.options.get("epsilon") if self.cell.budget else None

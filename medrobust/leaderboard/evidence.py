@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from medrobust.errors import StoreError
+from medrobust.judge import ColumnVerdict, concerned, judge_columns
 from medrobust.leaderboard.digits import nine_digits
 
 if TYPE_CHECKING:
@@ -87,12 +88,14 @@ class Evidence:
 
     suite: name of the run, such as `recon-fnaf@0123abcd`. rows: the columns of `Row` and `cell`, the digest of the cell.
     records: every cell that was planned, in the order of the plan. pictures: of its first cases, where cells kept some.
+    verdicts: of the checks that compare cells; what they found is among the reasons of the records.
     """
 
     suite: str
     rows: pd.DataFrame
     records: tuple[Record, ...]
     pictures: tuple[Picture, ...] = ()
+    verdicts: tuple[ColumnVerdict, ...] = ()
 
 
 def evidence(suite: str, rows: pd.DataFrame, records: Sequence[Record], pictures: Sequence[Picture] = ()) -> Evidence:
@@ -131,7 +134,10 @@ def evidence(suite: str, rows: pd.DataFrame, records: Sequence[Record], pictures
 
 
 def joined(parts: Sequence[Evidence]) -> Evidence:
-    """Several runs as one; a cell that several of them hold counts once, measured before not measured."""
+    """Several runs as one, or one alone, with the checks that compare cells made of all of it.
+
+    A cell that several of them hold counts once, measured before not measured.
+    """
     import pandas as pd
 
     held: dict[str, tuple[int, Record]] = {}
@@ -149,7 +155,9 @@ def joined(parts: Sequence[Evidence]) -> Evidence:
     whole = pd.concat(rows, ignore_index=True)
     pictures = [one for index, part in enumerate(parts) for one in part.pictures if one.cell in held and held[one.cell][0] == index]
     suite = " + ".join(dict.fromkeys(part.suite for part in parts))
-    return Evidence(suite, whole, tuple(record for _, record in held.values()), tuple(pictures))
+    records = tuple(record for _, record in held.values())
+    verdicts = judge_columns(whole, records)
+    return Evidence(suite, whole, concerned(records, verdicts), tuple(pictures), verdicts)
 
 
 def data_sets(records: Sequence[Record]) -> Iterator[tuple[tuple[str, str, str, str], list[Record]]]:
