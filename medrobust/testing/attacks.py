@@ -42,7 +42,7 @@ def attack_promises() -> list[Promise]:
         Promise("A8", "is plain data: a frozen dataclass that survives JSON and pickle", plain_data),
         Promise("A9", "cites its source and documents every field", documented),
         Promise("A10", "honours its threat: a black-box attack asks for outputs alone, a no-box one for nothing at all", honours_threat),
-        Promise("A11", "counts its queries: a trace has one column a query of a case, fewer asked where it stopped at a success", counts_queries),
+        Promise("A11", "counts its queries: a trace has one column a query of a case, the last repeated where it stopped early", counts_queries),
     ]
 
 
@@ -168,7 +168,7 @@ def counts_queries(attack: Attack, bench: Bench) -> str:
         if trace.ndim != 2 or len(trace) != len(batch) or not trace.dtype.is_floating_point:
             return f"trace[{name!r}] is {tuple(trace.shape)} {trace.dtype}, expected ({len(batch)}, queries) of floats"
         asked, told = target.passes.forward, trace.shape[1] * len(batch)
-        stopped = "success" in attacked.trace and bool(attacked.trace["success"].any())
+        stopped = bool((trace[:, -1:] == trace[:, -2:-1]).any())  # what a case said last is repeated once it is left alone
         if name != "restart" and asked != told and not (stopped and asked < told):
             return f"{target.passes.forward} images were asked, trace[{name!r}] holds {trace.shape[1]} queries of {len(batch)} cases"
     return ""
