@@ -37,7 +37,7 @@ class Search:
         """Best query of each case, (n, c, *space); the clean image before the first."""
         self.fooled = torch.zeros(n, dtype=torch.bool, device=device)
         """Whether the best query has a wrong answer, (n,)."""
-        self.highest = torch.full((n,), -torch.inf, device=device)
+        self.highest = self.batch.image.new_full((n,), -torch.inf)
         """Loss of the best query, (n,)."""
         self.values = self.highest.clone()
         """Objective of the last query, (n,)."""
@@ -89,16 +89,16 @@ class Search:
 
     def _take(self, image: Tensor, rows: Tensor, answer: Answer) -> None:
         """Write down one query of the cases at `rows`."""
-        self.values = self.values.index_copy(0, rows, self.objective(answer, self.batch.truth[rows], rows))
+        self.values = self.values.index_copy(0, rows, self.objective(answer, self.batch.truth[rows], rows).to(self.values))
         self.losses.append(spread(answer.loss, rows, self.losses))
         wrong = torch.zeros_like(rows, dtype=torch.bool) if answer.wrong is None else answer.wrong
         if answer.wrong is not None and answer.logits is not None:
             self.successes.append(spread(wrong.to(answer.loss), rows, self.successes))
             self.logits = spread(answer.logits, rows, [] if self.logits is None else [self.logits])
-        fooled, highest = self.fooled[rows], self.highest[rows]
-        better = (wrong & ~fooled) | ((wrong == fooled) & (answer.loss > highest))
+        fooled, highest, loss = self.fooled[rows], self.highest[rows], answer.loss.to(self.highest)
+        better = (wrong & ~fooled) | ((wrong == fooled) & (loss > highest))
         self.image[rows] = torch.where(column(better, image), image[rows], self.image[rows])
-        self.highest = self.highest.index_copy(0, rows, torch.where(better, answer.loss, highest))
+        self.highest = self.highest.index_copy(0, rows, torch.where(better, loss, highest))
         self.fooled = self.fooled.index_copy(0, rows, fooled | wrong)
 
 
