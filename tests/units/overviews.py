@@ -92,8 +92,8 @@ def overview(label: str = "phantom: abdominal CT, 128x128 at 3 mm", conditions: 
     few = tuple(models[:4])
     transfer = tuple(tuple(entry(float(rng.uniform(0.1, 0.9))) for _ in few) for _ in few)
     p_values = tuple(tuple(None if i == j else Entry(float(rng.uniform(0, 0.2)), best=False) for j in range(4)) for i in range(4))
-    heat = np.round(np.exp(-(((np.arange(16)[:, None] - 9) / 4) ** 2) - ((np.arange(16)[None] - 6) / 5) ** 2) * 40)
-    grid = tuple(tuple(None if x + y < 4 else float(v) for x, v in enumerate(row)) for y, row in enumerate(heat))
+    heat = np.round(np.exp(-(((np.arange(9)[:, None] - 5) / 3) ** 2) - ((np.arange(9)[None] - 4) / 3) ** 2) * 40)
+    grid = tuple(tuple(None if x + y < 3 else float(v) for x, v in enumerate(row)) for y, row in enumerate(heat))
     pictures = [shown(rng, *name, conditions[0], attack, f"patient-{i:02d}#{40 + i}") for name in NAMES[:3] for i, attack in enumerate(ATTACKS[:2])]
     return Overview(
         "seg-linf",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import gzip
+import hashlib
 import io
 import json
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from overviews import leaderboard, overview
 from rows import ENVIRONMENT, Plan, record, records, rows_of, synthetic, write_committed
 
 from medrobust.cell import Cell, Configured
@@ -93,16 +95,31 @@ def test_the_page_asks_nobody_for_anything(good, bad):
     for one in (good, bad):
         html = text(one, "html")
         elements = Elements(html).found
-        assert {tag for tag, _ in elements} & {"script", "link", "iframe", "object", "embed", "base", "form", "input"} == set()
+        assert {tag for tag, _ in elements} & {"link", "iframe", "object", "embed", "base", "form"} == set()
+        assert [attributes for tag, attributes in elements if tag == "script"] == ([{}] if one.overviews else [])
         for _, attributes in elements:
             for name, value in attributes.items():
                 assert not name.startswith("on")
                 if name in ("src", "href", "srcset", "action", "data", "poster"):
-                    assert (value or "").startswith(("#", "data:image/svg+xml;base64,"))
+                    assert (value or "").startswith(("#", "data:image/svg+xml;base64,", "data:image/png;base64,"))
         style = re.search(r"<style>(.*?)</style>", html, re.DOTALL)
         assert style
         assert "url(" not in style[1]
         assert "@import" not in style[1]
+
+
+def test_the_policy_allows_our_style_and_script_by_digest_alone(good):
+    html = text(leaderboard(overview()), "html")
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)
+    assert policy
+    rules = {name: value for name, _, value in (rule.strip().partition(" ") for rule in policy[1].split(";"))}
+    assert rules.keys() == {"default-src", "img-src", "style-src", "script-src", "base-uri", "form-action"}
+    assert (rules["default-src"], rules["img-src"]) == ("'none'", "data:")
+    for name, element in (("style-src", "style"), ("script-src", "script")):
+        (content,) = re.findall(rf"<{element}>(.*?)</{element}>", html, re.DOTALL)
+        assert rules[name] == f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+    assert "style=" not in html.replace("data-style=", "")
+    assert "script-src" not in text(replace(good, overviews=()), "html")
 
 
 def test_figures_are_plain_svg_that_ask_nobody_either(good, bad):
@@ -166,7 +183,7 @@ def test_every_table_of_the_page_can_be_read_aloud(good):
     elements = Elements(text(good, "html")).found
     tags = Counter(tag for tag, _ in elements)
     assert tags["table"] == tags["caption"] == tags["thead"] > 10
-    assert all(attributes.get("scope") in ("col", "row") for tag, attributes in elements if tag == "th")
+    assert all(attributes.get("scope") in ("col", "row", "rowgroup") for tag, attributes in elements if tag == "th")
     assert all(attributes.get("alt") for tag, attributes in elements if tag == "img")
     identities = [attributes["id"] for _, attributes in elements if "id" in attributes]
     assert len(identities) == len(set(identities))
@@ -176,7 +193,7 @@ def test_every_table_of_the_page_can_be_read_aloud(good):
 
 def test_every_table_and_figure_says_what_data_it_is_of(good):
     html = text(good, "html")
-    parts = len(good.chapters[0].parts)
+    parts = len(good.chapters[0].parts) + len(good.overviews)
     assert html.count(f'<span class="data">{PLAN.label}</span>') + html.count(f"; ours: {PLAN.label}</span>") == parts + 2
 
 
@@ -193,7 +210,7 @@ def test_an_invalid_number_is_struck_out_in_every_form(good):
 
 def test_json_holds_every_number_of_every_table(good):
     plain = json.loads(text(good, "json"))
-    rows = list(csv.DictReader(io.StringIO(text(good, "csv"))))
+    rows = [row for row in csv.DictReader(io.StringIO(text(good, "csv"))) if row["table"] != "overview"]
     numbers = [entry for table in plain["chapters"][0]["tables"] for line in table["lines"] for entry in line["entries"]]
     assert len(rows) == len(numbers)
     assert [row["estimate"] for row in rows] == ["" if one["estimate"] is None else f"{float(one['estimate']):.9g}" for one in numbers]

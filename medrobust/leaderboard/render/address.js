@@ -6,7 +6,8 @@ const address = {
   },
   write(anchor, state) {
     const said = state.toString();
-    history.replaceState(null, "", location.pathname + location.search + (anchor || said ? `#${anchor}${said ? `?${said}` : ""}` : ""));
+    const hash = anchor || said ? `#${anchor}${said ? `?${said}` : ""}` : "";
+    if (hash !== location.hash) history.replaceState(null, "", location.pathname + location.search + hash);
   },
   go(anchor) {
     const place = anchor && document.getElementById(anchor);

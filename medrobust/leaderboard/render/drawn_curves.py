@@ -27,7 +27,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Line:
-    """One entrant. style: 0 to 7, colour and marker; dashed beyond the first eight. paths: of its line and of its band, split where a number is missing."""
+    """One entrant. style: 0 to 7, colour and marker; dashed beyond the first eight. lines, bands: paths, split where a number is missing."""
 
     name: str
     style: int

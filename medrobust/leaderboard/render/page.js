@@ -10,7 +10,10 @@ function changed(table) {
 
 function load(scroll) {
   const { anchor, state } = address.read();
-  for (const table of tables) table.load(state);
+  for (const table of tables) {
+    table.load(state);
+    table.reveal(anchor);
+  }
   if (scroll) address.go(anchor);
 }
 
@@ -18,7 +21,10 @@ function load(scroll) {
 addEventListener("hashchange", () => {
   const { anchor, state } = address.read();
   if ([...state].length) return load(true);
-  for (const table of tables) table.save(state);
+  for (const table of tables) {
+    table.reveal(anchor);
+    table.save(state);
+  }
   address.write(anchor, state);
   address.go(anchor);
 });

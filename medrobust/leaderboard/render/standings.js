@@ -77,6 +77,18 @@ class Standings {
     this.fields.find.focus();
   }
 
+  // a link to a row that is filtered away or not listed
+  reveal(anchor) {
+    const group = this.bodies.find(({ rows }) => rows.some(({ row }) => row.id === anchor));
+    if (!group || document.getElementById(anchor)) return;
+    const one = group.rows.find(({ row }) => row.id === anchor);
+    if (!one.fits) for (const field of Object.values(this.fields)) field.value = "";
+    this.draw();
+    if (document.getElementById(anchor)) return;
+    this.state.all = true;
+    this.draw();
+  }
+
   load(state) {
     const own = (name) => state.get(`${this.number}.${name}`) || "";
     for (const [name, field] of Object.entries(this.fields)) {
@@ -185,7 +197,7 @@ class Standings {
   // what is shown of the LaTeX table: its lines in the order of the rows, its columns as chosen
   shown(text) {
     const lines = text.split("\n"), begin = lines.indexOf("\\midrule") + 1, end = lines.lastIndexOf("\\bottomrule");
-    const kept = [true, ...this.keys.map((key) => !this.state.hidden.has(key))];
+    const kept = [true, ...this.keys.filter((key) => key !== "cases").map((key) => !this.state.hidden.has(key))];
     const cut = (parts) => parts.filter((_, i) => kept[i]);
     const line = (said) => cut(said.slice(0, -3).split(" & ")).join(" & ") + " \\\\";
     const places = this.bodies.flatMap(({ rows }) => rows.filter((one) => one.fits)).map(({ row }) => Number(row.id.split("-")[1]));

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from medrobust.leaderboard.overview.standing import Overview, Shown, Standing
 from medrobust.leaderboard.tables import Column, Entry
-from medrobust.leaderboard.text import estimate, interval, number
+from medrobust.leaderboard.text import estimate, interval, number, remarks
 
 COSTS = {"queries": ("queries", ""), "gradients": ("gradients", ""), "seconds": ("time", "s"), "megabytes": ("memory", "MB")}
 UNRANKED = "not ranked"
@@ -88,6 +88,10 @@ class View:
     def unit(self) -> str:
         return self.overview.headline.shown
 
+    @property
+    def unit_of_difference(self) -> str:
+        return "points" if self.unit == "%" else self.unit
+
 
 def view(number_: int, overview: Overview) -> View:
     """What the page draws of an overview, entrants grouped by condition, in the order given."""
@@ -107,19 +111,19 @@ def _heads(overview: Overview) -> tuple[Head, ...]:
         Head("clean", "clean" if overview.attacks else headline.name, "results", "number", unit, better),
     ]
     if overview.attacks:
-        heads.append(Head("loss", "clean to worst case", "results", "loss", unit, better))
+        heads.append(Head("loss", "clean to worst case", "results", "loss", "points" if unit == "%" else unit, better))
         heads.append(Head("worst", "worst case", "results", "number", unit, better))
     if any(one.own is not None for one in standings):
         heads.append(Head("own", "worst of all its attacks", "results", "number", unit, better))
-    heads += [Head(f"attack-{i}", name, "attacks", "number", unit, better) for i, name in enumerate(overview.attacks, 1)]
     if any(one.missed is not None for one in standings):
         heads.append(Head("missed", "missed structures", "results", "number", "%", better=False))
     heads += [Head("validity", "validity", "standing", "validity"), Head("patients", "patients", "size", "patients")]
+    if overview.shown:
+        heads.append(Head("cases", "pictures", "size", "cases"))
+    heads += [Head(f"attack-{i}", name, "attacks", "number", unit, better) for i, name in enumerate(overview.attacks, 1)]
     heads += [Head(key, name, "cost", "number", shown) for key, (name, shown) in COSTS.items() if any(key in one.cost for one in standings)]
     if any(one.best is not None for one in standings):
-        heads.append(Head("best", "chance of being best", "standing", "number", "%"))
-    if overview.shown:
-        heads.append(Head("cases", "cases", "size", "cases"))
+        heads.append(Head("best", "P(best)", "standing", "number", "%"))
     return tuple(heads)
 
 
@@ -136,31 +140,24 @@ def _cell(head: Head, overview: Overview, standing: Standing, shown: int) -> Cel
         return _number(standing.by_attack[int(head.key[7:]) - 1], headline)
     if head.key in COSTS:
         spent = standing.cost.get(head.key)
-        return Cell("not known", state="absent") if spent is None else Cell(amount(spent), key=f"{spent:.9g}")
-    match head.key:
-        case "clean":
-            return _number(standing.clean, headline)
-        case "worst":
-            return _number(standing.worst, headline)
-        case "own":
-            return Cell("the same", state="absent") if standing.own is None else _number(standing.own, headline)
-        case "loss":
-            return _loss(standing, headline)
-        case "missed":
-            return Cell("not known", state="absent") if standing.missed is None else _number(standing.missed, PERCENT)
-        case "tier":
-            return _tier(standing)
-        case "best":
-            return Cell(UNRANKED, state="absent") if standing.best is None else Cell(number(standing.best, PERCENT), key=f"{standing.best:.9g}")
-        case "validity":
-            return Cell(standing.validity.level, key=str(_severity(standing.validity.level)))
-        case "patients":
-            return Cell(str(standing.patients), beside=f"{standing.cases} cases", key=str(standing.patients))
-        case "cases":
-            return Cell(f"{shown} shown" if shown else "none", key=str(shown), state="" if shown else "absent")
-    return Cell(standing.name, key=standing.name)
+        return UNKNOWN if spent is None else Cell(amount(spent), key=f"{spent:.9g}")
+    makers: dict[str, Callable[[], Cell]] = {
+        "entrant": lambda: Cell(standing.name),
+        "tier": lambda: _tier(standing),
+        "clean": lambda: _number(standing.clean, headline),
+        "loss": lambda: _loss(standing, headline),
+        "worst": lambda: _number(standing.worst, headline),
+        "own": lambda: Cell("the same", state="absent") if standing.own is None else _number(standing.own, headline),
+        "missed": lambda: UNKNOWN if standing.missed is None else _number(standing.missed, PERCENT),
+        "validity": lambda: Cell(standing.validity.level, key=str(_severity(standing.validity.level))),
+        "patients": lambda: Cell(str(standing.patients), beside=f"{standing.cases} cases", key=str(standing.patients)),
+        "cases": lambda: Cell(f"{shown} shown" if shown else "none", key=str(shown), state="" if shown else "absent"),
+        "best": lambda: _chance(standing.best),
+    }
+    return makers[head.key]()
 
 
+UNKNOWN = Cell("not known", state="absent")
 PERCENT = Column("", shown="%", scale=100.0, digits=1)
 
 
@@ -180,10 +177,14 @@ def _tier(standing: Standing) -> Cell:
     return Cell(str(standing.tier), beside, f"{standing.tier + (standing.low_rank or 0) / 1e6:.9g}")
 
 
+def _chance(best: float | None) -> Cell:
+    return Cell(UNRANKED, state="absent") if best is None else Cell(number(best, PERCENT), key=f"{best:.9g}")
+
+
 def _loss(standing: Standing, column: Column) -> Cell:
     clean, worst = standing.clean.estimate, standing.worst.estimate
     if clean is None or worst is None or not math.isfinite(worst - clean):
-        return Cell("not known", state="absent")
+        return UNKNOWN
     text = number(worst - clean, column)
     invalid = "invalid" in (standing.clean.validity.level, standing.worst.validity.level)
     return Cell(text.replace("-", "\N{MINUS SIGN}") if worst < clean else f"+{text}", key=f"{worst - clean:.9g}", state="invalid" if invalid else "")
@@ -209,7 +210,8 @@ def _scale(overview: Overview) -> tuple[float, float]:
 def _reasons(overview: Overview, standing: Standing) -> tuple[str, ...]:
     parts = zip(("clean", "worst case", *overview.attacks), (standing.clean, standing.worst, *standing.by_attack), strict=True)
     own = standing.validity.reasons
-    return tuple(dict.fromkeys([*own, *(f"{name}: {reason}" for name, entry in parts for reason in entry.validity.reasons if reason not in own)]))
+    others = (f"{name}: {reason}" for name, entry in parts for reason in remarks(entry.validity) if reason not in own)
+    return tuple(dict.fromkeys([*own, *others]))
 
 
 def _severity(level: str) -> int:
