@@ -20,7 +20,8 @@ from medrobust.digests import digest
 from medrobust.errors import StoreError
 from medrobust.files import store_errors
 from medrobust.hdf5 import in_memory, write
-from medrobust.imaging.slices import outlined, shown
+from medrobust.imaging.slices import changed, grey, outlined, seen, shown, upright
+from medrobust.metrics.classification import probabilities
 from medrobust.provenance import CHANGED
 from medrobust.types import Attacked, Batch, Case, Explained
 
@@ -32,19 +33,57 @@ OUTLINES = "lesion"
 def save_attacked(folder: Path, batch: Batch, attacked: Attacked, said: tuple[Tensor, Tensor] | None = None) -> None:
     """Keep a batch of a cell's folder: image (float64 difference, exact for float32), region, truth and field where given, context.
 
-    said: where slices are segmented, log-probabilities on the clean and on the attacked ones; with them a picture of each slice is kept, as one is of
-    each image whose lesions are outlined.
+    said: the target's answers to the clean and to the attacked images; with them a picture of each case is kept, as one is of each image whose
+    lesions are outlined.
     """
     arrays = [_attacked_arrays(batch, attacked, index) for index in range(len(batch))]
     pictures: Sequence[Mapping[str, Tensor]] = ()
-    if said:
+    if said and labelled(batch):
         truth = batch.truth if attacked.truth is None else attacked.truth
         pictures = shown(batch.image, attacked.image, batch.truth, truth, attacked.field, *said)
     elif OUTLINES in batch.context:
         pictures = outlined(batch.image, attacked.image, batch.context[OUTLINES])
+    elif said:
+        pictures = answered(batch, attacked, *said)
     for each, one in zip(arrays, pictures, strict=False):
         each |= {f"picture/{name}": plane.numpy() for name, plane in one.items()}
     _save(folder, batch, arrays)
+
+
+def labelled(batch: Batch) -> bool:
+    """Whether the truth is a label a pixel, as in segmentation."""
+    return batch.truth.ndim == 4 and batch.truth.dtype == torch.int64
+
+
+def answers_shown(batch: Batch) -> bool:
+    """Whether what a target says of the clean images is part of their pictures."""
+    return OUTLINES not in batch.context
+
+
+def answered(batch: Batch, attacked: Attacked, before: Tensor, after: Tensor) -> Sequence[Mapping[str, Tensor]]:
+    """Pictures of classified or reconstructed images, see `imaging.slices.changed`, with what the target made of them; none of other tasks.
+
+    Classified: `said` (2, k) float32, probabilities before and after; `class` (), the true one. Reconstructed: `answered` and `answer` (H, W) uint8,
+    the reconstructions before and after on the grey scale of `image`. `harm` (): how much the truth's probability fell, or the error's root mean
+    square grew.
+    """
+    if batch.truth.ndim == 1:
+        found = changed(batch.image, attacked.image)
+        chances = torch.stack([probabilities(before), probabilities(after)], 1).cpu()
+        for one, said, truth in zip(found, chances, batch.truth.cpu().long(), strict=True):
+            one |= {"said": said.float(), "class": truth, "harm": (said[0, truth] - said[1, truth]).float()}
+        return found
+    if not batch.truth.is_floating_point() or before.shape != batch.truth.shape or batch.image.shape != before.shape:
+        return ()
+    found = changed(batch.image, attacked.image)
+    owed = batch.truth if attacked.truth is None else attacked.truth
+    errors = [(answer.double() - truth.double()).flatten(1).square().mean(1).sqrt().cpu() for answer, truth in ((before, batch.truth), (after, owed))]
+    for index, one in enumerate(found):
+        channel = batch.image[index, int(one["view"][0])]
+        for name, answer in (("answered", before), ("answer", after)):
+            one[name] = seen(grey(answer[index], channel.min(), channel.max()), one["view"], int(one["stride"])).cpu()
+        one["harm"] = (errors[1][index] - errors[0][index]).float()
+    return found
 
 
 def save_explained(folder: Path, batch: Batch, explained: Explained) -> None:
@@ -66,11 +105,6 @@ def _picture(batch: Batch, index: int, relevance: Tensor) -> dict[str, np.ndarra
     channels = torch.stack([_bytes(channel) for channel in image])
     named = {"image": channels, "truth": truth, "relevance": _bytes(relevance)}
     return {f"picture/{name}": upright(tensor).numpy() for name, tensor in named.items()}
-
-
-def upright(tensor: Tensor) -> Tensor:
-    """First two of a volume's axes, left-right and posterior-anterior, as rows from the front and columns from the left, contiguous."""
-    return tensor.transpose(-1, -2).flip(-2).contiguous()
 
 
 def _bytes(plane: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from medrobust.artifacts import collect, load_attacked, save_attacked, save_explained
+from medrobust.artifacts import answers_shown, collect, load_attacked, save_attacked, save_explained
 from medrobust.assemble import Bench, assemble, blame
 from medrobust.claims import Claim, ClaimLostError
 from medrobust.digests import plain
@@ -167,7 +167,7 @@ class Loop:
         if self.folder.cell.store and explained:
             save_explained(self.folder.path, batch, explained)
         elif self.folder.cell.store:
-            said = (judged(batch.image, batch), prediction) if labelled(batch) else None
+            said = (judged(batch.image, batch), prediction) if answers_shown(batch) else None
             save_attacked(self.folder.path, batch, attacked, said)
         self.claim.check()
         state = self.folder.state()
@@ -258,11 +258,6 @@ class Loop:
         shown = {"threat": probe.threat} if probe else {}
         write_json(self.folder.path / "env.json", {**describe(self.device), **costs, **shown, "micro batch": self.guarded.micro_batch})
         return self.folder.finish(state, "invalid" if verdict.level == "invalid" else "done")
-
-
-def labelled(batch: Batch) -> bool:
-    """Whether the truth is a label a pixel, as in segmentation: then what is stored can be shown."""
-    return batch.truth.ndim == 4 and batch.truth.dtype == torch.int64
 
 
 def unreported(attacked: Attacked, passes: float) -> str:

@@ -11,6 +11,7 @@ from medrobust.files import replacing, store_errors
 from medrobust.provenance import CHANGED
 
 if TYPE_CHECKING:
+    import h5py
     import numpy as np
 
     from medrobust.store import CellFolder
@@ -19,13 +20,17 @@ PICTURES = "pictures.h5"
 PATIENTS = 4
 """How many patients are shown: the first of the split, in its order, so that none is picked for its looks."""
 
+HARMED = 2
+"""How many cases more, where pictures say how much each was harmed: those that were harmed most."""
+
 
 @dataclass(frozen=True)
 class Picture:
     """One case of one cell.
 
     cell: digest. arrays: by name, each (..., H, W). Explainers: `image` (c, H, W) uint8, each channel from its own 0 to 255, `truth` bool, nothing
-    where there is none, and `relevance` uint8, from the least relevant voxel of the slice to the most. Segmentation: see `imaging.slices`.
+    where there is none, and `relevance` uint8, from the least relevant voxel of the slice to the most. Segmentation: see `imaging.slices`. Other
+    attacked images: see `artifacts.answered`; `harm` and some others are no planes.
     """
 
     cell: str
@@ -34,7 +39,10 @@ class Picture:
 
 
 def stored(folder: CellFolder) -> list[Picture]:
-    """One picture that a cell kept of each of its first patients, of the slice whose truth shows most; none where it kept none."""
+    """One picture that a cell kept of each of its first patients, of the slice whose truth shows most; none where it kept none.
+
+    Without such a truth the first case of each, and the cases that were harmed most.
+    """
     if not folder.stored.is_file():
         return []
     import h5py
@@ -45,8 +53,17 @@ def stored(folder: CellFolder) -> list[Picture]:
         for row in folder.rows() if groups else ():
             if row["case"] in groups:
                 cases.setdefault(str(row["patient"]), {})[str(row["case"])] = None
-        first = [max(names, key=lambda case: shown(groups[case]["truth"][()])) for names in list(cases.values())[:PATIENTS]]
+        patients = [list(names) for names in list(cases.values())[:PATIENTS]]
+        if all("harm" in group for group in groups.values()):
+            return [_read(folder.digest, case, groups[case]) for case in _harmed([names[0] for names in patients], groups)]
+        first = [max(names, key=lambda case: shown(groups[case]["truth"][()])) for names in patients]
         return [_read(folder.digest, case, groups[case]) for case in first]
+
+
+def _harmed(first: Sequence[str], groups: Mapping[str, Any]) -> list[str]:
+    """The first cases, then those of all others with the most harm; of equal ones by name."""
+    others = sorted((-float(group["harm"][()]), case) for case, group in groups.items() if case not in first)
+    return [*first, *(case for _, case in others[:HARMED])]
 
 
 def shown(truth: np.ndarray) -> tuple[int, int]:
@@ -84,10 +101,16 @@ def commit(pictures: Sequence[Picture], folder: Path) -> None:
                 if key in written:
                     group[name] = written[key]
                 else:
-                    written[key] = group.create_dataset(name, data=array, compression="gzip", compression_opts=9, shuffle=True)
+                    written[key] = _write(group, name, array)
         file.flush()
         with replacing(folder / PICTURES) as temporary:
             temporary.write_bytes(file.id.get_file_image())
+
+
+def _write(group: h5py.Group, name: str, array: np.ndarray) -> h5py.Dataset:
+    """Compressed, but for single numbers, which cannot be."""
+    packed = {"compression": "gzip", "compression_opts": 9, "shuffle": True} if array.ndim else {}
+    return group.create_dataset(name, data=array, **packed)
 
 
 def _read(cell: str, case: str, group: Mapping[str, Any]) -> Picture:

@@ -44,10 +44,13 @@ def panels(section: Section) -> list[Table | Figure]:
 
 
 def _kept(section: Section, attack: str, condition: str) -> dict[str, Arrays]:
-    """Case to its arrays: `image` and `attacked` (H, W) uint8, and `truth`, above 0 inside the outline of a lesion, where that is known."""
+    """Case to its arrays: `image` and `attacked` (H, W) uint8, and `truth`, above 0 inside the outline of a lesion, where that is known.
+
+    Pictures with a scale of their own are not on the grey levels of these panels.
+    """
     for model in section.models:
         found = {case: picture.arrays for case, picture in section.pictures_of(model, attack, condition).items()}
-        found = {case: arrays for case, arrays in found.items() if {"image", "attacked"} <= set(arrays)}
+        found = {case: arrays for case, arrays in found.items() if {"image", "attacked"} <= set(arrays) and "scale" not in arrays}
         if found:
             return found
     return {}

@@ -74,7 +74,7 @@ def _mean(values: np.ndarray) -> float:
 def _draw(placed: Placed, entrant: int, attack: int, picture: Picture) -> Shown:
     trials = placed.trials
     model = trials.entrants[entrant]
-    facts = (*_value(placed, entrant, attack, picture.case), *_probabilities(picture.arrays))
+    facts = (*_value(placed, entrant, attack, picture.case), *_probabilities(picture.arrays), *_part(picture.arrays))
     name = trials.attacks[attack]
     return Shown(model.target, model.defense, trials.condition, name, picture.case, tuple(images(picture.arrays)), facts)
 
@@ -108,6 +108,12 @@ def _probabilities(arrays: Arrays) -> tuple[tuple[str, str], ...]:
     heads = [f"class {index}" for index in range(said.shape[1])]
     change = f"{said[0, truth]:.3f} clean, {said[1, truth]:.3f} attacked"
     return (("truth", heads[truth]), ("probability of the truth", change), ("answer", " to ".join(heads[int(line.argmax())] for line in said)))
+
+
+def _part(arrays: Arrays) -> tuple[tuple[str, str], ...]:
+    """What of a large image is shown."""
+    stride = int(arrays.get("stride", np.ones(())))
+    return (("shown", f"one row and column of {stride}"),) if stride > 1 else ()
 
 
 def images(arrays: Arrays) -> Images:
