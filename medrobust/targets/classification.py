@@ -44,8 +44,14 @@ class ClassificationTarget:
 
 
 def entropy(logits: Tensor, truth: Tensor) -> Tensor:
-    """Cross-entropy of each case in nats, (n,); logits (n, k), truth (n,) int64, 0 or 1 where k is 1. Finite for any finite logit."""
+    """Cross-entropy of each case in nats, (n,); logits (n, k), truth (n,) int64, 0 or 1 where k is 1. Finite for any finite logit.
+
+    Raises ValueError where one logit is asked for a third class, which the formula would answer with a number.
+    """
     if logits.shape[1] == 1:
+        if int(truth.max()) > 1:
+            msg = f"truth: found the class {int(truth.max())}, expected 0 or 1: the network has one logit"
+            raise ValueError(msg)
         return binary_cross_entropy_with_logits(logits[:, 0], truth.to(logits), reduction="none")
     return cross_entropy(logits, truth, reduction="none")
 
