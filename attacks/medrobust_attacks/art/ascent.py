@@ -18,7 +18,7 @@ from medrobust.randomness import CaseRandom
 from medrobust.types import Attacked, Batch, Target
 from medrobust_attacks.art.estimator import TargetEstimator, limits
 from medrobust_attacks.norm_bounded.ball import reach
-from medrobust_attacks.norm_bounded.search import Search
+from medrobust_attacks.norm_bounded.search import Search, perturbed
 
 NORMS: dict[str, float] = {"linf": np.inf, "l2": 2}
 """ART's names of the norms."""
@@ -73,7 +73,7 @@ class Ascent(ABC):
             last = budget.into_range(self.ascend(estimator, NORMS[budget.norm], reach(budget, batch.image), start), batch.image)
             ends.append(search.ask(last))
         found = search.attacked(self.queries, ends)
-        return Attacked(last if self.keep == "last" else budget.into_range(found.image, batch.image), trace=found.trace)
+        return perturbed(target, last if self.keep == "last" else budget.into_range(found.image, batch.image), found.trace)
 
     def starts(self, batch: Batch, budget: Norm, rng: CaseRandom) -> Iterator[Tensor]:  # noqa: ARG002 - for those that draw
         """Where the steps begin, (n, c, *space) each: at the clean image."""

@@ -9,7 +9,7 @@ from medrobust.budgets import Norm
 from medrobust.randomness import CaseRandom
 from medrobust.types import Attacked, Batch, Target
 from medrobust_attacks.norm_bounded.ball import noise
-from medrobust_attacks.norm_bounded.search import Search
+from medrobust_attacks.norm_bounded.search import Search, perturbed
 
 
 @dataclass(frozen=True)
@@ -52,4 +52,4 @@ class RandomNoise:
             drawn = noise(budget, batch.image, rng)
             search.ask(drawn)
         found = search.attacked(self.queries)
-        return found if self.keep == "best" else Attacked(drawn, trace=found.trace)
+        return found if self.keep == "best" else perturbed(target, drawn, found.trace)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -82,7 +82,7 @@ class Search:
             trace["success"] = filled(self.successes, queries)
         if len(restarts) > 1:
             trace["restart"] = torch.stack(list(restarts), 1)
-        return Attacked(self.image, trace=trace)
+        return perturbed(self.target, self.image, trace)
 
     def _rows(self, rows: Tensor) -> Batch:
         return self.batch if len(rows) == len(self.batch) else self.batch.select(rows.tolist())
@@ -110,3 +110,8 @@ def spread(values: Tensor, rows: Tensor, before: Sequence[Tensor]) -> Tensor:
 def filled(columns: Sequence[Tensor], queries: int) -> Tensor:
     """(n, queries): the columns, the last of them repeated."""
     return torch.stack([*columns, *[columns[-1]] * (queries - len(columns))], 1)
+
+
+def perturbed(target: Target, image: Tensor, trace: Mapping[str, Tensor]) -> Attacked:
+    """What an attack returns; a reconstruction owes the perturbed image, which is what was measured, and which its loss compares it with."""
+    return Attacked(image, image if target.task == "reconstruction" else None, trace=trace)
