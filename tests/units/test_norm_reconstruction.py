@@ -30,7 +30,10 @@ def acquired() -> Batch:
     return Batch(image, image, (Case("a", "p", "a"), Case("b", "q", "b")), {"phase": torch.zeros_like(image), "mask": mask})
 
 
-@pytest.mark.parametrize("attack", [FGSM(), PGD(steps=3), PGD(steps=3, keep="last"), APGD(steps=3), Square(queries=5), RandomNoise(), RandomNoise(keep="last")])
+ATTACKS = [FGSM(), PGD(steps=3), PGD(steps=3, keep="last"), APGD(steps=3), Square(queries=5), RandomNoise(), RandomNoise(keep="last")]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
 def test_a_reconstruction_owes_the_perturbed_image(attack: Attack) -> None:
     batch, budget = acquired(), Norm("l2", "2 %", low=0.0)
     target = Guarded(ReconstructionTarget(Magnitude(), "magnitude"), attack.threat)
