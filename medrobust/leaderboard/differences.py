@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medrobust.errors import StoreError
-from medrobust.leaderboard.evidence import Evidence, evidence
+from medrobust.leaderboard.evidence import Evidence, evidence, joined
 from medrobust.leaderboard.sources import load
 from medrobust.stats import Sample, mean
+from medrobust.stats.paired import holm, permutation
 from medrobust.store import MARKER
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Difference:
 
     first, second: means over the shared cases. difference: second less first, with its 95 % interval clustered by patient, NaN for
     one patient. equal: how many cases have the very same value. only_first, only_second: cases that one side alone has.
+    p: of a permutation test that flips patients. adjusted: the same by Holm over all cells of this metric and label.
     """
 
     cell: str
@@ -42,6 +44,8 @@ class Difference:
     equal: int
     only_first: int
     only_second: int
+    p: float
+    adjusted: float
 
     def plain(self) -> dict[str, Any]:
         """For JSON: NaN as null."""
@@ -49,9 +53,9 @@ class Difference:
 
 
 def side(path: Path) -> Evidence:
-    """A run, a committed folder, or one cell as `RUN/cells/DIGEST`."""
+    """A run or a committed folder, judged, or one cell as `RUN/cells/DIGEST`."""
     if path.parent.name != "cells":
-        return load(path)
+        return joined([load(path)])
     whole = load(path.parent.parent)
     records = [record for record in whole.records if record.digest == path.name]
     if not records:
@@ -70,7 +74,16 @@ def differences(first: Evidence, second: Evidence, every_label: bool = False) ->
     if not found:
         msg = f"{first.suite} and {second.suite}: found no value of one cell and case in both; expected runs of one spec, or cells on the same cases"
         raise StoreError(msg)
-    return found
+    return adjusted(found)
+
+
+def adjusted(found: list[Difference]) -> list[Difference]:
+    """With p values held against each other within each metric and label, over its cells."""
+    families: dict[tuple[str, str], list[int]] = {}
+    for index, one in enumerate(found):
+        families.setdefault((one.metric, one.label), []).append(index)
+    better = {index: p for indices in families.values() for index, p in zip(indices, holm([found[i].p for i in indices]).tolist(), strict=True)}
+    return [replace(one, adjusted=better[index]) for index, one in enumerate(found)]
 
 
 def _pairs(first: Evidence, second: Evidence) -> list[tuple[str, str, str]]:
@@ -95,8 +108,11 @@ def _cell(name: str, first: pd.DataFrame, second: pd.DataFrame, one: str, two: s
         shared = rows[rows["_merge"] == "both"]
         if shared.empty or metric == MARKER or (re.fullmatch(r"q=\d+", str(label)) and not every_label):
             continue
-        change = (shared["value_2"] - shared["value_1"]).to_numpy(float)
-        interval = mean(Sample.of(change, shared["patient"].to_numpy(dtype=str)))
+        patients = shared["patient"].to_numpy(dtype=str)
+        before, after = shared["value_1"].to_numpy(float), shared["value_2"].to_numpy(float)
+        change = after - before
+        interval = mean(Sample.of(change, patients))
+        p = permutation(Sample.of(after, patients), Sample.of(before, patients)).p if change.any() else 1.0
         found.append(
             Difference(
                 name,
@@ -113,6 +129,8 @@ def _cell(name: str, first: pd.DataFrame, second: pd.DataFrame, one: str, two: s
                 int((change == 0).sum()),
                 int((rows["_merge"] == "left_only").sum()),
                 int((rows["_merge"] == "right_only").sum()),
+                p,
+                p,
             )
         )
     return found

@@ -88,7 +88,7 @@ def test_compare_of_a_run_with_itself_is_nothing(folder, capsys):
     count = out.rsplit("\n", 2)[-2].split()
     assert count[0] == count[2]
     assert call(["compare", str(folder), str(folder), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = json.loads(capsys.readouterr().out)["differences"]
     assert {one["difference"] for one in found} == {0.0}
     assert not any(one["label"].startswith("q=") for one in found)
 
