@@ -1,4 +1,4 @@
-"""Everything that is made from the code or from committed rows: leaderboards, docs/cli.md docs/paper-*.md and the tables in README.md."""
+"""Everything made from the code or from committed rows: leaderboards, docs/cli.md, docs/paper-*.md, the tables in README.md and docs/validity.md."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ PAPERS = {
 }
 BESIDE = "What the paper prints, beside what was measured here on other data: to be compared in shape, not in value. Rows:"
 PLACED = re.compile(r"(<!-- tables of (\S+): begin -->\n).*?(<!-- tables of \2: end -->)", re.DOTALL)
+CHECKS = re.compile(r"(<!-- checks: begin -->\n).*?(<!-- checks: end -->)", re.DOTALL)
 BLOCK = re.compile(r"(<!-- tables: begin -->\n).*?(<!-- tables: end -->)", re.DOTALL)
 
 
@@ -33,7 +34,7 @@ def main() -> None:
     readme.write_text(BLOCK.sub(lambda found: found[1] + tables(folders) + found[2], readme.read_text(encoding="utf-8")), encoding="utf-8")
     reference = Path("docs/cli.md")
     reference.write_text(cli(), encoding="utf-8")
-    for path in (*written, readme, reference, *papers(), *placed()):
+    for path in (*written, readme, reference, *papers(), *placed(), checks()):
         print(path)
 
 
@@ -79,6 +80,17 @@ def placed() -> list[Path]:
             path.write_text(PLACED.sub(lambda found: found[1] + chief(found[2]) + found[3], text), encoding="utf-8")
             written.append(path)
     return written
+
+
+def checks() -> Path:
+    """The table of validity checks, between two comments of docs/validity.md."""
+    from medrobust.judge import described
+
+    lines = ["| check | level | of a | what must hold | on |", "|---|---|---|---|---|"]
+    lines += [f"| {one.id} | {one.level} | {one.scope} | {one.holds} | {one.on} |" for one in described()]
+    path, table = Path("docs/validity.md"), "\n" + "\n".join(lines) + "\n\n"
+    path.write_text(CHECKS.sub(lambda found: found[1] + table + found[2], path.read_text(encoding="utf-8")), encoding="utf-8")
+    return path
 
 
 def title(suite: str) -> str:

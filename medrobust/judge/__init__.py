@@ -3,6 +3,7 @@
 from medrobust.judge.cell import CHECKS, judge
 from medrobust.judge.check import LEVELS, Check, Finding, Verdict
 from medrobust.judge.columns import COLUMN_CHECKS, ColumnCheck, ColumnFinding, ColumnVerdict, concerned, judge_columns
+from medrobust.judge.described import Described, described
 from medrobust.judge.evidence import Evidence, Probed
 
 __all__ = [
@@ -13,11 +14,13 @@ __all__ = [
     "ColumnCheck",
     "ColumnFinding",
     "ColumnVerdict",
+    "Described",
     "Evidence",
     "Finding",
     "Probed",
     "Verdict",
     "concerned",
+    "described",
     "judge",
     "judge_columns",
 ]

@@ -34,12 +34,13 @@ SIZES = ("epsilon", "radius")
 class Measured:
     """One cell.
 
-    cases, patients: (n,) names in one order. harm: (n,), more is worse for the target: 1 for a wrong answer, 1 less Dice, an error.
+    cases, patients: (n,) numbers that stand for their names, in one order.
+    harm: (n,), more is worse for the target: 1 for a wrong answer, 1 less Dice, an error.
     """
 
     record: Record
-    cases: NDArray[np.str_]
-    patients: NDArray[np.str_]
+    cases: NDArray[np.int64]
+    patients: NDArray[np.int64]
     harm: Floats
 
     @property
@@ -57,7 +58,7 @@ class Measured:
     def sample(self) -> Sample:
         return Sample.of(self.harm, self.patients)
 
-    def of(self, cases: NDArray[np.str_]) -> Measured:
+    def of(self, cases: NDArray[np.int64]) -> Measured:
         """Those of the cases, which it has, in their order."""
         if np.array_equal(cases, self.cases):
             return self
@@ -142,17 +143,19 @@ def comparable(group: Sequence[Record]) -> bool:
     return any(record.threat for record in group)
 
 
-Harms = Mapping[tuple[str, str], tuple[NDArray[np.str_], NDArray[np.str_], Floats]]
+Harms = Mapping[tuple[str, str], tuple[NDArray[np.int64], NDArray[np.int64], Floats]]
 
 
 def harms(rows: pd.DataFrame, digests: set[str]) -> Harms:
     """(cell, metric) -> cases, patients and values of the headlines, unlabelled; rows of one cell and metric stand together."""
     if not digests:
         return {}
+    import pandas as pd
+
     names = [name for metrics, _ in HEADLINES for name in metrics]
     kept = rows[rows["metric"].isin(names)]
     kept = kept[(kept["label"] == "") & kept["cell"].isin(digests)]
-    cases, patients = (kept[name].to_numpy(dtype=str) for name in ("case", "patient"))
+    cases, patients = (pd.factorize(kept[name], sort=True)[0] for name in ("case", "patient"))
     values = kept["value"].to_numpy(dtype=float)
     keys = list(zip(kept["cell"].tolist(), kept["metric"].tolist(), strict=True))
     ends = [at for at in range(1, len(keys) + 1) if at == len(keys) or keys[at] != keys[at - 1]]

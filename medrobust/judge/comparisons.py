@@ -17,6 +17,8 @@ from medrobust.stats.paired import permutation
 
 CHANCE = 0.01
 DRAWS = 1999
+NEAR = 1.5
+"""Standard errors below which no test of that chance finds a difference, so that none is made."""
 UNBEATEN_SHARE = 0.01
 LARGEST_HIDDEN = 0.2
 STEPS = re.compile(r"\b(steps|iterations|queries)=(\d+)")
@@ -217,6 +219,10 @@ def exceeds(first: Measured, second: Measured) -> bool:
     """Whether the first does more harm than chance explains: one-sided p of at most `CHANCE`, patients changing sides with all their cases."""
     first, second = shared(first, second)
     if not len(first.cases) or first.mean <= second.mean:
+        return False
+    change = Sample.of(first.harm - second.harm, first.patients)
+    names = np.unique(change.patients)
+    if len(names) < 2 or first.mean - second.mean < NEAR * standard_error(change):
         return False
     return permutation(first.sample, second.sample, draws=DRAWS).p / 2 <= CHANCE
 

@@ -17,8 +17,10 @@ from medrobust.leaderboard import build
 from medrobust.leaderboard.evidence import Evidence, joined
 from medrobust.leaderboard.sources import load
 from medrobust.plan import plan
+from medrobust.registry import build as build_plugin
 from medrobust.run import compute
 from medrobust.store import Run
+from medrobust.targets.zoo import save
 
 GATE = Path(__file__).parents[1] / "gate"
 ROWS = ["correct", "fooled", "clean-correct", "loss-path", "silent-success", "restart-loss", "image-ssim"]
@@ -206,6 +208,36 @@ def test_v12_finds_an_attack_that_noise_outdoes(gate: Gate) -> None:
     reasons = {record.attack: " ".join(record.reasons) for record in found.evidence.records}
     assert "V12" in reasons["timid"]
     assert "V12" not in reasons["pgd"]
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """A zoo model with a card of one's own: the honest net, by name."""
+    package = tmp_path / "zoos" / "gate_zoo"
+    entry = tmp_path / "zoos" / "gate_zoo-1.0.dist-info"
+    entry.mkdir(parents=True)
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (entry / "METADATA").write_text("Metadata-Version: 2.1\nName: gate-zoo\nVersion: 1.0\n")
+    (entry / "entry_points.txt").write_text("[medrobust.zoo]\ngate = gate_zoo\n")
+    monkeypatch.syspath_prepend(str(entry.parent))
+
+    def ship(name: str, split: str, correct: float) -> str:
+        architecture = build_plugin("targets", "gate-net", {})
+        digest = build_plugin("data", "gate-data", {"patients": 24}).digest
+        fields = {"task": "classification", "architecture": "gate-net", "target": name, "figures": {"correct@test": correct}}
+        save(package / name, {**fields, "training": {"data": "gate-data", "data_digest": digest, "split": split}}, architecture.build())
+        return name
+
+    return ship
+
+
+def test_v16_and_v18_hold_a_target_to_its_card(gate: Gate, shipped: Callable[..., str]) -> None:
+    names = [shipped("as-declared", "train", 20 / 24), shipped("overstated", "train", 1.0), shipped("overlapping", "test", 20 / 24)]
+    found = gate(names, ["none", pgd()]).cells
+    assert (found["0.05 as-declared none"], found["0.05 as-declared pgd"]) == (set(), set())
+    assert (found["0.05 overstated none"], found["0.05 overstated pgd"]) == ({("V16", "warn")}, set())
+    assert found["0.05 overlapping none"] == found["0.05 overlapping pgd"] == {("V18", "invalid")}
 
 
 def test_v20_says_what_few_patients_could_not_show(gate: Gate) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from medrobust.cell import Cell
-from medrobust.judge import CHECKS, Evidence, judge
+from medrobust.judge import CHECKS, COLUMN_CHECKS, Evidence, Probed, judge
 from medrobust.plan import plan
 from medrobust.store import MARKER
 from medrobust.types import Row
@@ -150,3 +150,134 @@ def test_the_worst_finding_is_the_verdict(attacked: Evidence) -> None:
 
 def test_every_check_has_a_level_and_a_sentence() -> None:
     assert all(check.level in ("info", "warn", "invalid") and check.find.__doc__ for check in CHECKS)
+    assert all(check.level in ("info", "warn", "invalid") and check.find.__doc__ for check in COLUMN_CHECKS)
+
+
+def with_rows(evidence: Evidence, metric: str, values: dict[str, float], label: str = "") -> Evidence:
+    return replace(evidence, rows=[*evidence.rows, *(row(evidence.cell, case, metric, value, label) for case, value in values.items())])
+
+
+def cases(count: int, ones: int) -> dict[str, float]:
+    return {f"case {index:03d}": float(index < ones) for index in range(count)}
+
+
+def probed(evidence: Evidence, threat: str = "white-box", **shown: object) -> Evidence:
+    return replace(evidence, threat=threat, probed=replace(HONEST, **shown))  # type: ignore[arg-type]
+
+
+HONEST = Probed(normalised=False, certain=0.0, reached=True, broken=0.0, zero=0.0, flat=0.0, grey=0.1)
+
+
+def test_an_honest_target_passes_every_check_of_what_it_showed(attacked: Evidence) -> None:
+    verdict = judge(probed(attacked))
+    assert (verdict.level, verdict.findings) == ("ok", ())
+    assert {"V01", "V02", "V03", "V04", "V05", "V21"} <= set(verdict.checked)
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        ({"certain": 0.5}, [("V01", "warn")]),
+        ({"normalised": True}, [("V01", "warn")]),
+        ({"moved": 0.1}, [("V02", "invalid")]),
+        ({"moved": 0.1, "stochastic": True}, [("V02", "warn"), ("V02", "info")]),
+        ({"moved": 0.1, "stochastic": True, "averaged": True}, [("V02", "info")]),
+        ({"stochastic": True, "averaged": True}, []),
+        ({"broken": 0.01}, [("V03", "invalid")]),
+        ({"flat": 1.0, "zero": 1.0}, [("V03", "invalid")]),
+        ({"flat": 0.5, "zero": 0.5}, [("V03", "warn")]),
+        ({"zero": 0.95}, [("V03", "warn")]),
+        ({"zero": 0.85}, []),
+        ({"reached": False, "broken": None, "zero": None, "flat": None}, [("V04", "invalid")]),
+        ({"autograd": 3}, [("V05", "warn")]),
+        ({"alters": "weights"}, [("V14", "invalid")]),
+        ({"grey": 1.2}, [("V21", "warn")]),
+        ({"grey": None}, []),
+    ],
+)
+def test_what_a_target_showed_is_judged(attacked: Evidence, shown: dict[str, object], expected: list[tuple[str, str]]) -> None:
+    assert [finding[:2] for finding in found(probed(attacked, **shown))] == expected
+
+
+def test_a_stochastic_target_is_not_said_to_look_at_its_batch(attacked: Evidence) -> None:
+    shown = replace(probed(attacked, moved=0.1, stochastic=True, averaged=True), dependence=0.1)
+    assert [finding[:2] for finding in found(shown)] == [("V02", "info")]
+
+
+def test_v05_is_nothing_to_clean_cells(clean: Evidence) -> None:
+    assert "V05" not in judge(replace(clean, probed=replace(HONEST, autograd=3))).checked
+
+
+def climbing(evidence: Evidence, late: float, threat: str = "white-box", passes: float = 20, right: int = 20) -> Evidence:
+    """Twenty cases whose loss rises from 0 to 1, `late` of it in the last quarter; the first `right` are still right."""
+    shown = replace(evidence, threat=threat, passes=passes)
+    for label, value in (("first", 0.0), ("three-quarters", 1 - late), ("last", 0.5), ("highest", 1.0)):
+        shown = with_rows(shown, "loss-path", dict.fromkeys(cases(20, 0), value), label)
+    return with_rows(shown, "correct", cases(20, right))
+
+
+def test_v10_finds_a_loss_that_still_climbs(attacked: Evidence) -> None:
+    assert found(climbing(attacked, 0.25))[0][:2] == ("V10", "warn")
+    assert found(climbing(attacked, 0.25, "black-box"))[0][:2] == ("V10", "info")
+    assert not found(climbing(attacked, 0.09))
+    assert not found(climbing(attacked, 0.25, right=1)), "nearly every case is fooled already"
+    for other in (climbing(attacked, 0.25, passes=2), climbing(attacked, 0.25, threat="no-box"), attacked):
+        assert "V10" not in judge(other).checked
+
+
+def test_v11_finds_success_that_was_not_returned(attacked: Evidence) -> None:
+    assert found(with_rows(attacked, "silent-success", cases(50, 1)))[0][:2] == ("V11", "invalid")
+    assert not found(with_rows(attacked, "silent-success", cases(200, 2)))
+
+
+def test_v13_finds_success_that_saving_undoes(attacked: Evidence) -> None:
+    saved = with_rows(attacked, "survives-saving", cases(20, 17))
+    assert found(saved)[0][:2] == ("V13", "warn")
+    assert not found(with_rows(saved, "fooled", cases(20, 17))), "the others were wrong when clean, or are right"
+    assert not found(with_rows(attacked, "survives-saving", cases(20, 18)))
+
+
+def test_v15_finds_restarts_that_end_apart(attacked: Evidence) -> None:
+    apart = with_rows(with_rows(attacked, "restart-loss", {"a": 0.4}, "lowest"), "restart-loss", {"a": 1.0}, "highest")
+    assert found(apart)[0][:2] == ("V15", "warn")
+    near = with_rows(with_rows(attacked, "restart-loss", {"a": 0.6}, "lowest"), "restart-loss", {"a": 1.0}, "highest")
+    assert not found(near)
+    assert "V15" not in judge(with_rows(attacked, "restart-loss", {"a": 1.0}, "highest")).checked
+
+
+def leaking(evidence: Evidence, repaired: int, **further: object) -> Evidence:
+    """Twenty cases that are wrong when clean, and how many of them come out right."""
+    asked = replace(evidence, **{"threat": "white-box", "passes": 10, **further})  # type: ignore[arg-type]
+    return with_rows(with_rows(asked, "clean-correct", cases(20, 0)), "correct", cases(20, repaired))
+
+
+def test_v17_finds_wrong_cases_that_come_out_right(attacked: Evidence) -> None:
+    assert found(leaking(attacked, 3))[0][:2] == ("V17", "invalid")
+    assert not found(leaking(attacked, 2))
+    assert not found(leaking(attacked, 20, passes=0)), "it never asked the target"
+    control = replace(attacked.cell, attack=replace(attacked.cell.attack, options={"control": True}))  # type: ignore[type-var]
+    assert not found(leaking(attacked, 20, cell=control))
+
+
+def test_v17_finds_wrong_cases_that_are_left_out_or_counted(attacked: Evidence) -> None:
+    clean = with_rows(attacked, "clean-correct", cases(20, 15))
+    answered = with_rows(clean, "correct", cases(20, 10))
+    assert not found(answered)
+    assert "leaves them out" in found(with_rows(clean, "correct", cases(15, 10)))[0][2]
+    assert not found(with_rows(answered, "fooled", cases(15, 5)))
+    assert "count among" in found(with_rows(answered, "fooled", cases(20, 5)))[0][2]
+
+
+def test_v19_finds_folded_and_moved_anatomy(attacked: Evidence) -> None:
+    assert found(with_rows(attacked, "folding", {"a": 0.03}))[0][:2] == ("V19", "warn")
+    assert not found(with_rows(attacked, "folding", {"a": 0.03, "b": 0, "c": 0}))
+    assert found(with_rows(attacked, "dice-floor", {"a": 0.85}))[0][:2] == ("V19", "info")
+    assert not found(with_rows(attacked, "dice-floor", {"a": 0.95}))
+
+
+def test_v21_finds_images_that_no_longer_look_alike_unless_nothing_bounds_them(attacked: Evidence) -> None:
+    destroyed = with_rows(attacked, "image-ssim", {"a": 0.4, "b": 0.5})
+    assert found(destroyed)[0][:2] == ("V21", "warn")
+    assert not found(with_rows(attacked, "image-ssim", {"a": 0.6, "b": 0.5}))
+    unbounded = replace(attacked.cell, budget=replace(attacked.cell.budget, options={"epsilon": "inf"}))  # type: ignore[type-var]
+    assert not found(replace(destroyed, cell=unbounded))
