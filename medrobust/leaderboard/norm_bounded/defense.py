@@ -17,6 +17,8 @@ from medrobust.leaderboard.tables import worst as together
 from medrobust.stats import holm, paired_difference, permutation
 
 WORST, CLEAN = "worst case", "clean"
+MOST = 200
+"""Lines that are tested at most: of more the worst cases alone, and of these the first."""
 P, HOLM = Column("p", digits=4), Column("p, Holm", digits=4)
 
 
@@ -28,6 +30,9 @@ def defense(section: Section) -> list[Table]:
         for without, defended in section.defended
         for name, plain, other in _both(placed, without, defended)
     ]
+    several = len(pairs)
+    if several > MOST:
+        pairs = [pair for pair in pairs if pair[0][-1] == WORST][:MOST]
     tests = [_p(plain, other) for _, plain, other in pairs]
     adjusted = iter(holm([one for one in tests if one is not None]).tolist() if any(one is not None for one in tests) else [])
     found = tuple(
@@ -46,10 +51,11 @@ def defense(section: Section) -> list[Table]:
         return []
     column = HEADLINES[section.track].column
     columns = (replace(column, name="plain", better=None), replace(column, name="defended", better=None), _gain(column), P, HOLM)
+    part = f" Shown are {len(pairs)} worst cases of {several} comparisons." if several > MOST else ""
     caption = (
         f"{column.name[0].upper()}{column.name[1:]} of the plain and of the defended model, each under attacks made on itself, and the difference: "
         "what the defense gains, and on clean images what it costs. Worst case: over attacks that both were put through. p: sign flips of patients; "
-        f"Holm: adjusted for all lines of this table. {INTERVALS} Paired by patient."
+        f"Holm: adjusted for all lines of this table. {INTERVALS} Paired by patient.{part}"
     )
     return [Table("defense", "What a defense gains", caption, section.data_label, ATTACK_HEADS, columns, found)]
 
@@ -78,7 +84,7 @@ def _both(placed: Placed, plain: Model, defended: Model) -> list[tuple[str, Meas
 
 def _worst(placed: Placed, attacks: tuple[int, ...], pair: list[int]) -> list[Measured]:
     """Worst case over attacks that both have whole and valid."""
-    values = placed.over([attacks if entrant in pair else () for entrant in range(len(placed.trials.entrants))])[pair]
+    values = placed.pick(placed.trials.values[np.ix_(attacks, pair)], axis=0)
     validity = [together([placed.trials.validity[at][entrant] for at in attacks]) for entrant in pair]
     found = placed.entries(values, validity)
     return [measured(placed, one, line) for one, line in zip(found, values, strict=True)]

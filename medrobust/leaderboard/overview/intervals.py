@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from medrobust.leaderboard.measure import entry, missing
 from medrobust.leaderboard.tables import UNMEASURED, Entry, Validity
-from medrobust.stats import Interval, Sample, clustered_rate, expanded, mean, wilson
+from medrobust.stats import Interval, Sample, expanded, mean, wilson
 from medrobust.stats.bootstrap import RESAMPLES, Floats, Resampled, draws
 
 CHUNK = 256
@@ -45,7 +46,7 @@ def means(values: Floats, patients: NDArray[np.str_], rate: bool = False) -> lis
                 found[line] = one
     for line in np.flatnonzero(~whole).tolist():
         sample = Sample(values[line, held[line]], patients[held[line]])
-        found[line] = clustered_rate(sample) if rate else mean(sample)
+        found[line] = _widened(mean(sample), float(sample.values.sum())) if rate else mean(sample)
     return [one for one in found if one is not None]
 
 
@@ -61,12 +62,17 @@ def _whole(values: Floats, owner: NDArray[np.int64], patients: int, rate: bool) 
     estimates = sums.sum(axis=1) / cases
     found = []
     for line in range(lines):
-        ends = float(low[line]), float(high[line])
-        if rate:
-            bounds = _wilson(round(float(values[line].sum())), cases)
-            ends = min(ends[0], bounds[0]), max(ends[1], bounds[1])
-        found.append(Interval(float(estimates[line]), *ends, patients, cases))
+        one = Interval(float(estimates[line]), float(low[line]), float(high[line]), patients, cases)
+        found.append(_widened(one, float(values[line].sum())) if rate else one)
     return found
+
+
+def _widened(found: Interval, hits: float) -> Interval:
+    """As `clustered_rate` does: never narrower than Wilson's."""
+    if found.patients < 2:
+        return found
+    low, high = _wilson(round(hits), found.cases)
+    return replace(found, low=min(found.low, low), high=max(found.high, high))
 
 
 @lru_cache(maxsize=64)

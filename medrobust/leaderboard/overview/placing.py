@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -52,7 +52,6 @@ class Placed:
 
     def over(self, attacks: Sequence[Sequence[int]]) -> Floats:
         """The worst value of each case over these attacks of each entrant, (entrants, n)."""
-        pick = np.min if self.headline.better else np.max
         values = self.trials.values
         groups: dict[tuple[int, ...], list[int]] = {}
         for entrant, own in enumerate(attacks):
@@ -60,8 +59,13 @@ class Placed:
         found = np.full(values.shape[1:], np.nan)
         for own, alike in groups.items():
             if own:
-                found[alike] = pick(values[np.ix_(own, alike)], axis=0)
+                found[alike] = self.pick(values[np.ix_(own, alike)], axis=0)
         return found
+
+    @property
+    def pick(self) -> Callable[..., Floats]:
+        """What takes the worst of several values."""
+        return np.min if self.headline.better else np.max
 
     def _counted(self, entrant: int) -> tuple[int, ...]:
         """Compared attacks that have numbers to be believed, and where an entrant has none of them, its own."""

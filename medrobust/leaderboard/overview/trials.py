@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -47,17 +48,17 @@ class Trials:
     def size(self) -> int:
         return len(self.cases)
 
-    @property
+    @cached_property
     def planned(self) -> NDArray[np.bool_]:
         """(attacks, entrants)."""
         return np.array([[bool(found) for found in line] for line in self.records], dtype=bool)
 
-    @property
+    @cached_property
     def held(self) -> NDArray[np.int64]:
         """How many cases have a value, (attacks, entrants)."""
         return np.asarray((~np.isnan(self.values)).sum(axis=2), dtype=np.int64)
 
-    @property
+    @cached_property
     def sound(self) -> NDArray[np.bool_]:
         """Whole and to be believed, (attacks, entrants)."""
         believed = np.array([[one.level not in {"missing", "invalid"} for one in line] for line in self.validity], dtype=bool)
