@@ -13,7 +13,7 @@ from medrobust.leaderboard.overview.standing import Curve, Curves, Matrix, Overv
 from medrobust.leaderboard.render.cite import citation
 from medrobust.leaderboard.render.drawn_curves import BOTTOM, HEIGHT, TOP, draw
 from medrobust.leaderboard.render.heat import ends, step
-from medrobust.leaderboard.render.html import html_text
+from medrobust.leaderboard.render.html import STYLES, asset, html_text
 from medrobust.leaderboard.render.index import index_entries, index_text
 from medrobust.leaderboard.render.latex_standings import standings_latex
 from medrobust.leaderboard.render.standings import Cell, Row, View, amount, view
@@ -177,6 +177,14 @@ def test_the_index_names_the_first_tier_and_what_is_not_ranked(one: Overview) ->
     assert "nobody is ranked" in html
     assert "<script" not in html
     assert "Nothing was measured yet" in index_text([])
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_every_line_of_a_style_is_a_rule(name: str) -> None:
+    """A browser drops what it cannot read, and the rule after it, without a word."""
+    for line in asset(name).splitlines():
+        assert line.endswith(("{", "}", ";", ",")), line
+    assert asset(name).count("{") == asset(name).count("}")
 
 
 def test_a_page_of_many_entries_stays_small() -> None:

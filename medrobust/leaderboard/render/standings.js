@@ -1,5 +1,5 @@
 // One table of standings: sorted, filtered, cut to the columns and to the number of rows asked for.
-const FEW = 100;
+const FEW = 50, MANY = 100; // of more than many rows a few are listed, until all are asked for
 const FILTERS = ["find", "condition", "tier", "validity"];
 
 class Standings {
@@ -170,14 +170,14 @@ class Standings {
   }
 
   fill() {
-    let left = this.state.all ? Infinity : FEW;
-    let fitting = 0, shown = 0;
-    for (const { body, group, rows } of this.bodies) {
-      const fits = rows.filter((one) => one.fits), now = fits.slice(0, left);
-      fitting += fits.length;
+    const all = this.bodies.map(({ rows }) => rows.filter((one) => one.fits));
+    const fitting = all.reduce((sum, rows) => sum + rows.length, 0);
+    let left = this.state.all || fitting <= MANY ? Infinity : FEW, shown = 0;
+    for (const [i, { body, group }] of this.bodies.entries()) {
+      const now = all[i].slice(0, left);
       shown += now.length;
       left -= now.length;
-      now.forEach(({ row }, i) => row.classList.toggle("edge", i > 0 && row.dataset.tier !== now[i - 1].row.dataset.tier));
+      now.forEach(({ row }, j) => row.classList.toggle("edge", j > 0 && row.dataset.tier !== now[j - 1].row.dataset.tier));
       body.replaceChildren(...(group ? [group] : []), ...now.map(({ row }) => row));
       body.hidden = !now.length;
     }
@@ -190,7 +190,7 @@ class Standings {
     this.one("[data-count]").textContent = `${number(fitting)} of ${number(this.total)} ${this.total === 1 ? "entry" : "entries"} shown${cut}`;
     this.one("[data-none]").hidden = fitting > 0;
     const more = this.one("[data-more]");
-    more.hidden = fitting <= FEW;
+    more.hidden = fitting <= MANY;
     more.firstElementChild.textContent = this.state.all ? `List the first ${FEW} alone` : `List all ${number(fitting)}`;
   }
 

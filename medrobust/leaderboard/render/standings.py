@@ -85,6 +85,12 @@ class View:
         return tuple(dict.fromkeys(one.validity.level for one in self.overview.standings))
 
     @property
+    def choices(self) -> tuple[tuple[str, tuple[Head, ...]], ...]:
+        """Columns that can be put away, by group."""
+        heads = self.heads[1:]
+        return tuple((group, tuple(head for head in heads if head.group == group)) for group in dict.fromkeys(head.group for head in heads))
+
+    @property
     def unit(self) -> str:
         return self.overview.headline.shown
 
