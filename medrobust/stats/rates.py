@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from functools import lru_cache
 
 from medrobust.stats.bootstrap import LEVEL, RESAMPLES, Interval, Sample, mean
 
 
 def wilson(hits: int, cases: int, level: float = LEVEL) -> tuple[float, float]:
-    """Score interval of hits / cases, in [0, 1]; the whole of it without cases. Source: Wilson 1927, without continuity correction."""
-    return _binomial(hits, cases, level, "wilson")
+    """Score interval of hits / cases, in [0, 1]; the whole of it without cases.
+
+    Source: Wilson 1927, without continuity correction, as Newcombe 1998 writes it; scipy's, without the p value that it computes first.
+    """
+    if not 0 <= hits <= cases:
+        msg = f"rate: found {hits} hits of {cases} cases, expected 0 to {cases}"
+        raise ValueError(msg)
+    if cases == 0:
+        return 0.0, 1.0
+    z, rate = _quantile(level), hits / cases
+    size = 2 * (cases + z**2)
+    centre = (2 * cases * rate + z**2) / size
+    width = z / size * math.sqrt(4 * cases * rate * (1 - rate) + z**2)
+    return 0.0 if hits == 0 else centre - width, 1.0 if hits == cases else centre + width
+
+
+@lru_cache(maxsize=16)
+def _quantile(level: float) -> float:
+    from scipy import special
+
+    return float(special.ndtri(0.5 + 0.5 * level))
 
 
 def clopper_pearson(hits: int, cases: int, level: float = LEVEL) -> tuple[float, float]:
     """Exact interval of hits / cases, in [0, 1]; never covers less than `level`. Source: Clopper and Pearson 1934."""
-    return _binomial(hits, cases, level, "exact")
-
-
-def _binomial(hits: int, cases: int, level: float, method: str) -> tuple[float, float]:
     from scipy import stats
 
     if cases == 0:
         return 0.0, 1.0
-    interval = stats.binomtest(hits, cases).proportion_ci(confidence_level=level, method=method)
+    interval = stats.binomtest(hits, cases).proportion_ci(confidence_level=level, method="exact")
     return float(interval.low), float(interval.high)
 
 
