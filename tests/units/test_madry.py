@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -209,12 +210,15 @@ def test_it_is_registered_as_a_defense_and_as_an_objective() -> None:
     assert registry.load("defenses", "madry") is registry.load("objectives", "madry") is Madry
 
 
-@pytest.mark.parametrize("name", ["pneumonia-resnet-madry"])
+@pytest.mark.parametrize("name", ["pneumonia-resnet-madry", "mammo-resnet-2-128-madry"])
 def test_the_card_names_the_plain_reader_and_the_defense(name: str) -> None:
     card, made = zoo.card(name), recipe(name)
     assert (card.target, card.defense, card.training["start"]) == (made.target, "madry", made.start)
     assert zoo.card(made.start).target == card.target
     assert isinstance(made.build_objective(), Madry)
+    assert card.options == made.options == zoo.card(made.start).options
+    assert card.training["objective"] == json.loads(made.objective.model_dump_json())
+    assert zoo.load(name).digest == card.digest != zoo.card(made.start).digest
 
 
 def test_the_shipped_reader_of_radiographs_stands_what_the_plain_one_does_not() -> None:
@@ -227,3 +231,14 @@ def test_the_shipped_reader_of_radiographs_stands_what_the_plain_one_does_not() 
     plain, robust = (accuracy(model, attack.attacked(model, seen, streams(100))) for model in models)
     assert plain < 0.1
     assert robust > 0.6
+
+
+def test_the_shipped_reader_of_mammograms_stands_what_the_plain_one_does_not() -> None:
+    made = recipe("mammo-resnet-2-128-madry")
+    attack, data = made.build_objective(), made.build_data()
+    assert isinstance(attack, Madry)
+    seen = data.load(data.cases("val")[:24])
+    models = [zoo.load(name) for name in ("mammo-resnet-2-128", "mammo-resnet-2-128-madry")]
+    plain, robust = (accuracy(model, attack.attacked(model, seen, streams(24))) for model in models)
+    assert plain < 0.6
+    assert robust > 0.7
