@@ -36,13 +36,13 @@ def still_searching(evidence: Evidence) -> Finding:
 
 
 def late_rise(evidence: Evidence) -> Finding:
-    """What share of the whole rise, over all cases, was made by queries of the last quarter; single-step attacks are not asked.
+    """What share of the whole rise, over all cases, was made by queries of the last quarter; single-step attacks and controls are not asked.
 
     Of a classifier only cases that are still right count, and only where they are more than `OPEN_SHARE`: a fooled case needs no more queries.
     """
     first, late, highest = (evidence.values("loss-path", label) for label in ("first", "three-quarters", "highest"))
     cases = [case for case in highest if case in first and case in late]
-    if not cases or evidence.passes < FEWEST_QUERIES:
+    if not cases or evidence.passes < FEWEST_QUERIES or evidence.control:
         return None
     answers = evidence.values("correct")
     still = [case for case in cases if answers.get(case, 1.0)]

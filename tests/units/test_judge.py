@@ -221,6 +221,9 @@ def test_v10_finds_a_loss_that_still_climbs(attacked: Evidence) -> None:
     assert found(climbing(attacked, 0.25, "black-box"))[0][:2] == ("V10", "info")
     assert not found(climbing(attacked, 0.09))
     assert not found(climbing(attacked, 0.25, right=1)), "nearly every case is fooled already"
+    assert attacked.cell.attack
+    control = replace(attacked.cell, attack=replace(attacked.cell.attack, options={"control": True}))
+    assert "V10" not in judge(replace(climbing(attacked, 0.25, "black-box"), cell=control)).checked
     for other in (climbing(attacked, 0.25, passes=2), climbing(attacked, 0.25, threat="no-box"), attacked):
         assert "V10" not in judge(other).checked
 
