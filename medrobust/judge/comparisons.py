@@ -189,7 +189,7 @@ def differences_hidden(column: ColumnEvidence) -> Findings:
         compared = True
         least = standard_error(change) * detectable_errors(len(names))
         if least > LARGEST_HIDDEN:
-            message = f"{len(names)} patients show no difference from clean images below {least:.2f} at {condition}, expected {LARGEST_HIDDEN} or less"
+            message = f"{len(names)} patients show no change from clean images below {least:.2f} at {condition}, expected at most {LARGEST_HIDDEN}"
             found.append(Found(message, digests(attacks)))
     return tuple(found) if compared else None
 
