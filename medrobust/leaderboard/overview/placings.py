@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medrobust.leaderboard.mammo_tamper.once import once
-from medrobust.leaderboard.overview.headlines import HEADLINES
+from medrobust.leaderboard.overview.headlines import HEADLINES, Headline
 from medrobust.leaderboard.overview.placing import Placed, missed_trials
 from medrobust.leaderboard.overview.security import budgets, norm_of
 from medrobust.leaderboard.overview.trials import trials
-from medrobust.leaderboard.section import Section
+from medrobust.leaderboard.section import Model, Section
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +37,27 @@ def placings(section: Section) -> tuple[Group, ...]:
     headline = HEADLINES.get(section.track)
     if headline is None:
         return ()
+    made = [_groups(part, headline) for part in (by_target(section) if not headline.attacked else [section])]
+    if len(made) < 2:
+        return made[0] if made else ()
+    everything = [group for groups in made for group in groups]
+    conditions = tuple(condition for group in everything for condition in group.conditions)
+    return (Group("", conditions, tuple(one for group in everything for one in group.placed), {}),)
+
+
+def by_target(section: Section) -> list[Section]:
+    """Explainers are compared with others of the same target: a section a target, whose name its conditions then bear where there are several."""
+    models = tuple(dict.fromkeys(Model(record.target, record.defense) for record in section.records if record.explains))
+    if len(models) < 2:
+        return [section]
+    parts = []
+    for model in models:
+        own = [record for record in section.records if (record.target, record.defense) == model]
+        parts.append(replace(section, records=tuple(replace(record, condition=f"{record.condition}, {model}") for record in own)))
+    return parts
+
+
+def _groups(section: Section, headline: Headline) -> tuple[Group, ...]:
     known = budgets(section.records)
     norms = {record.condition: norm for record in section.records if (norm := norm_of(record))}
     found: dict[str, list[str]] = {}

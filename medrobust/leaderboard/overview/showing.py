@@ -25,9 +25,10 @@ Images = list[tuple[str, bytes]]
 def shown(placed: Sequence[Placed]) -> tuple[Shown, ...]:
     """Entrants in their order, as many cases as there is room for, a first one of each before a second one of any."""
     kept: dict[str, list[Picture]] = {}
-    for picture in placed[0].section.pictures if placed else ():
-        if picture.cell in placed[0].section.by_digest:
-            kept.setdefault(picture.cell, []).append(picture)
+    for section in {id(one.section): one.section for one in placed}.values():
+        for picture in section.pictures:
+            if picture.cell in section.by_digest:
+                kept.setdefault(picture.cell, []).append(picture)
     if not kept:
         return ()
     turns = [list(_of(one, entrant, kept)) for one in placed if one.shown for entrant in one.order]

@@ -71,7 +71,7 @@ def place(record: Record, section: Section, headline: Headline) -> Place | None:
         return None
     model = Model(record.target, record.defense)
     if record.explains:
-        return Place(Model(record.attack if len(section.models) == 1 else f"{record.attack} on {model}", "none"), "")
+        return Place(Model(record.attack, "none"), "")
     if record.control:
         return Place(model, "") if headline.control and record.attack == section.controls[0] else None
     if record.attack == "none":
