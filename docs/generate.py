@@ -1,15 +1,21 @@
-"""Everything made from the code or from committed rows: leaderboards, docs/cli.md, docs/paper-*.md, the tables in README.md and docs/validity.md."""
+"""Everything made from the code or from committed rows: leaderboards, their index, docs/cli.md, docs/paper-*.md, tables in README.md and docs/."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
+
+if TYPE_CHECKING:
+    from medrobust.leaderboard.evidence import Evidence
+    from medrobust.leaderboard.page import Page
 
 ROOT = Path(__file__).parents[1]
 PAPERS = {
@@ -29,34 +35,62 @@ def main() -> None:
     os.chdir(ROOT)
     os.environ["COLUMNS"] = "80"  # help is wrapped alike on every terminal
     folders = sorted(path.parent for path in Path("leaderboards").glob("*/cells.json"))
-    written = [page(folder) for folder in folders]
+    pages = [written(folder) for folder in folders]
     readme = Path("README.md")
     readme.write_text(BLOCK.sub(lambda found: found[1] + tables(folders) + found[2], readme.read_text(encoding="utf-8")), encoding="utf-8")
     reference = Path("docs/cli.md")
     reference.write_text(cli(), encoding="utf-8")
-    for path in (*written, readme, reference, *papers(), *placed(), checks()):
+    for path in (*pages, index(folders), readme, reference, *papers(), *placed(), checks()):
         print(path)
 
 
-def page(folder: Path) -> Path:
-    from medrobust.leaderboard import build
+@functools.cache
+def judged(folder: Path) -> Evidence:
+    """A committed leaderboard's rows and cells."""
+    from medrobust.leaderboard.build import together
 
-    return build([folder])
+    return together([folder])
+
+
+@functools.cache
+def assembled(folder: Path) -> Page:
+    """All that a committed leaderboard shows; made once, for the page, the index, README and docs."""
+    from medrobust.leaderboard.page import page
+
+    return page(judged(folder))
+
+
+def written(folder: Path) -> Path:
+    from medrobust.leaderboard.build import VALIDITY, write, write_verdicts
+
+    write(assembled(folder), folder)
+    write_verdicts(judged(folder), folder / VALIDITY)
+    return folder / "index.html"
+
+
+def index(folders: list[Path]) -> Path:
+    """One page over all leaderboards, the one that bears its track's name before the others of that track."""
+    from medrobust.leaderboard.render.index import index_entries, index_text
+
+    path = Path("leaderboards/index.html")
+    entries = [entry for folder in folders for entry in index_entries(title(folder.name).rstrip(":"), f"{folder.name}/index.html", assembled(folder))]
+    path.write_text(index_text(entries), encoding="utf-8")
+    return path
 
 
 def tables(folders: list[Path]) -> str:
-    """The chief tables of the leaderboard that bears its track's name, and a line on every other one."""
-    from medrobust.cli.leaderboard import HEADLINES
-    from medrobust.leaderboard.build import assemble
+    """Who stands where on the leaderboard that bears its track's name, and a line on every other one."""
+    from medrobust.leaderboard.overview.as_table import as_table
     from medrobust.leaderboard.render.markdown import escaped, table_text
 
     chief, others = [], []
     for folder in folders:
-        for chapter in assemble([folder]).chapters:
+        found = assembled(folder)
+        for chapter in found.chapters:
             size = f"{chapter.patients} patients, {chapter.cases} cases of split {escaped(chapter.split)}"
             line = f"{escaped(chapter.track)} on {escaped(chapter.data_label)}: {size}. Every table: `{folder}/leaderboard.md`."
             if folder.name == chapter.track:
-                chief += [line, *(table_text(table) for table in chapter.tables if table.name in HEADLINES)]
+                chief += [line, *(table_text(as_table(one)) for one in found.overviews if one.data_label == chapter.data_label)]
             else:
                 others.append(f"- {title(folder.name)} {line}")
     blocks = [*chief, *(["More results:", "\n".join(others)] if others else [])]
@@ -66,11 +100,10 @@ def tables(folders: list[Path]) -> str:
 def placed() -> list[Path]:
     """Pages under docs/ that ask for the chief tables of a leaderboard between two comments that name its folder."""
     from medrobust.cli.leaderboard import HEADLINES
-    from medrobust.leaderboard.build import assemble
     from medrobust.leaderboard.render.markdown import table_text
 
     def chief(folder: str) -> str:
-        found = [table for chapter in assemble([Path(folder)]).chapters for table in chapter.tables if table.name in HEADLINES]
+        found = [table for chapter in assembled(Path(folder)).chapters for table in chapter.tables if table.name in HEADLINES]
         return "\n" + "\n\n".join(table_text(table).replace("### ", "#### ", 1) for table in found) + "\n\n"
 
     written = []

@@ -56,17 +56,22 @@ def build(runs: list[Path], out: Path | None = None) -> Path:
     found = page(judged)
     first = Path(runs[0])
     folder = out or (first if (first / "cells.json").is_file() else first / "leaderboard")
-    for name, write in FILES.values():
-        write_text(folder / name, write(found))
+    write(found, folder)
+    alone = [runs[0]] if len(runs) == 1 and (runs[0] / LOCK).is_file() else []
+    for place in (folder, *alone):
+        write_verdicts(judged, place / VALIDITY)
+    return folder / FILES["html"][0]
+
+
+def write(found: Page, folder: Path) -> None:
+    """The page in every form, and its pictures of images."""
+    for name, form in FILES.values():
+        write_text(folder / name, form(found))
     for outer, chapter in enumerate(found.chapters, 1):
         for part in chapter.parts:
             if isinstance(part, Figure) and part.png:
                 with replacing(folder / f"d{outer}-{part.name}.png") as temporary:
                     temporary.write_bytes(part.png)
-    alone = [runs[0]] if len(runs) == 1 and (runs[0] / LOCK).is_file() else []
-    for place in (folder, *alone):
-        write_verdicts(judged, place / VALIDITY)
-    return folder / FILES["html"][0]
 
 
 def write_verdicts(judged: Evidence, path: Path) -> None:
