@@ -16,8 +16,9 @@ from medrobust.randomness import CaseRandom, derive
 from medrobust.run import unreported
 from medrobust.targets.classification import ClassificationTarget
 from medrobust.types import Attacked, Batch, Case
-from medrobust_attacks.norm_bounded.answer import ask
+from medrobust_attacks.norm_bounded.answer import ask, log_probabilities
 from medrobust_attacks.norm_bounded.apgd import APGD
+from medrobust_attacks.norm_bounded.ascent import Pace
 from medrobust_attacks.norm_bounded.autoattack import AutoAttack
 from medrobust_attacks.norm_bounded.ball import noise, reach
 from medrobust_attacks.norm_bounded.random_noise import RandomNoise
@@ -233,6 +234,31 @@ def test_probabilities_say_what_logits_do(classes: int) -> None:
     assert torch.allclose(*shift_away, rtol=1e-3, atol=1e-4)
     assert white.wrong is not None
     assert white.wrong.tolist() == black.wrong.tolist() == [not one for one in right(target, batch.image, batch)]  # type: ignore[union-attr]
+
+
+def test_certain_probabilities_are_told_apart_as_far_as_they_go() -> None:
+    said = log_probabilities(torch.tensor([[0.0], [1e-30], [0.25], [0.999], [1.0]]))
+    assert bool(said.isfinite().all())
+    logit = said[:, 1] - said[:, 0]
+    assert torch.allclose(logit[1:4], torch.tensor([1e-30, 1 / 3, 999.0]).log(), rtol=1e-4)
+    assert float(logit[0]) < float(logit[1])
+    assert 15 < float(logit[4]) < 18
+    many = torch.tensor([[0.7, 0.2, 0.1], [1.0, 1e-20, 0.0]])
+    assert torch.allclose(log_probabilities(many)[0], many[0].log())
+    assert bool(log_probabilities(many).isfinite().all())
+
+
+def test_a_step_is_halved_by_either_condition_and_by_no_other() -> None:
+    """Twelve steps since the last checkpoint: 8 and 9 of them rose, and the best value has changed or not."""
+    pace = Pace(torch.ones(4), torch.zeros(4))
+    pace.rises = torch.tensor([8.0, 9.0, 9.0, 12.0])
+    assert pace.judge(12, torch.tensor([1.0, 1.0, 0.0, 0.0])).tolist() == [True, False, True, True]
+    assert pace.size.tolist() == [0.5, 1, 0.5, 0.5]
+    assert pace.rises.tolist() == [0] * 4
+    pace.rises = torch.full((4,), 12.0)
+    # the best value stays: a step that was halved at the last checkpoint is given another stretch, one that was not is halved
+    assert pace.judge(12, torch.tensor([1.0, 1.0, 0.0, 0.0])).tolist() == [False, True, False, False]
+    assert pace.size.tolist() == [0.5, 0.5, 0.5, 0.5]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=SHAPE_IDS)
