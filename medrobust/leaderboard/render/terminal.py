@@ -11,6 +11,7 @@ from medrobust.leaderboard.tables import UNMEASURED, Column, Entry, Line, Table,
 from medrobust.leaderboard.text import counts, estimate, head, interval, marks, notes, state, visible
 
 COLOURS = {"ok": "green", "info": "blue", "warn": "yellow", "invalid": "red"}
+UNPLANNED = ("not in the plan",)
 
 
 def print_table(table: Table, console: Console) -> None:
@@ -58,10 +59,15 @@ def long(table: Table, known: tuple[str, ...]) -> Grid:
     grid.add_column("validity")
     for line in table.lines:
         pairs = zip(line.entries, table.columns, strict=True)
-        for index, (entry, column) in enumerate((entry, column) for entry, column in pairs if entry.note != UNMEASURED):
+        for index, (entry, column) in enumerate((entry, column) for entry, column in pairs if not _void(entry)):
             label = _joined(line) if index == 0 else Text("")
             grid.add_row(label, Text(visible(head(column))), _number(entry, column, known, " "), _validity(entry.validity, known))
     return grid
+
+
+def _void(entry: Entry) -> bool:
+    """Nothing that anybody meant to measure."""
+    return entry.note == UNMEASURED or entry.validity.reasons == UNPLANNED
 
 
 def _grid() -> Grid:
