@@ -49,9 +49,8 @@ def table(cells: list[tuple[CellFolder, State]]) -> pa.Table:
             expected = f"{state.rows} of {folder.cell.cases} cases"
             msg = f"{folder.cases_file}: found {len(rows)} rows, expected {expected}; delete the cell's folder and run again"
             raise StoreError(msg)
-        for row in rows:
-            for name in Row.__annotations__:
-                columns[name].append(row[name])  # type: ignore[literal-required]
+        for name in Row.__annotations__:
+            columns[name] += [row[name] for row in rows]  # type: ignore[literal-required]
         columns["status"] += [state.status] * len(rows)
         columns["cell"] += [folder.digest] * len(rows)
     return pa.table(columns, schema=SCHEMA.with_metadata({KEY: key(cells)}))
