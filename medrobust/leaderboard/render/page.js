@@ -3,7 +3,7 @@ const most = Math.max(0, ...tables.map(({ keys }) => keys.length));
 for (let i = 1; i <= most; i++) document.styleSheets[0].insertRule(`.without-${i} tr:not(.group) > :nth-child(${i}) { display: none; }`);
 
 function changed(table) {
-  const { state } = address.read();
+  const state = new URLSearchParams();
   for (const one of tables) one.save(state);
   address.write(`o${table.number}`, state);
 }
