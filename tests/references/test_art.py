@@ -117,8 +117,8 @@ def test_what_art_returns_is_what_we_return(problem: Problem, name: str, norm: s
     }[name]
     expected = torch.from_numpy(direct(problem.estimator()).generate(*problem.arrays()))
     found = problem.ours(attack, budget).image
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
-    torch.testing.assert_close(problem.rows(found), problem.rows(expected), rtol=0, atol=1e-6)
+    torch.testing.assert_close(found, expected, rtol=0, atol=4e-6)
+    torch.testing.assert_close(problem.rows(found), problem.rows(expected), rtol=0, atol=1e-5)
     assert float(length(found - problem.batch.image, norm).min()) > 0.5 * eps
 
 
@@ -138,7 +138,7 @@ def test_pgd_is_the_textbooks(problem: Problem, norm: str) -> None:
             change = (image.detach() + step * slope / slope.norm(2, across, keepdim=True)).clamp(0, 1) - batch.image
             image = batch.image + change * (eps / change.norm(2, across, keepdim=True)).clamp_max(1)
     found = problem.ours(PGD(keep="last", steps=STEPS, step=0.25, random_start=False), budget).image
-    torch.testing.assert_close(found, image, rtol=0, atol=2e-6)
+    torch.testing.assert_close(found, image, rtol=0, atol=4e-6)
 
 
 def seed_of(row: int) -> int:

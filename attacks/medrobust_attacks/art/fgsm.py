@@ -10,7 +10,8 @@ import torch
 from art.attacks.evasion.fast_gradient import FastGradientMethod
 from torch import Tensor
 
-from medrobust_attacks.art.ascent import LEAST, Ascent
+from medrobust.budgets import Norm
+from medrobust_attacks.art.ascent import LEAST, NORMS, Ascent
 from medrobust_attacks.art.estimator import TargetEstimator
 
 
@@ -30,8 +31,8 @@ class FGSM(Ascent):
         """Forward passes a case."""
         return 2
 
-    def ascend(self, estimator: TargetEstimator, norm: float, radius: Tensor, start: Tensor) -> Tensor:
+    def ascend(self, estimator: TargetEstimator, budget: Norm, radius: Tensor, start: Tensor) -> Tensor:
         """ART's one step."""
         eps = np.maximum(radius.cpu().numpy(), LEAST)
-        attack = FastGradientMethod(estimator, norm=norm, eps=eps, eps_step=eps, batch_size=len(start))
+        attack = FastGradientMethod(estimator, norm=NORMS[budget.norm], eps=eps, eps_step=eps, batch_size=len(start))
         return torch.from_numpy(attack.generate(start.cpu().numpy(), np.arange(len(start)))).to(start.device)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from medrobust.budgets import Norm
 from medrobust_attacks.art.ascent import Ascent, looped, require_keep
 from medrobust_attacks.art.estimator import TargetEstimator
 from medrobust_attacks.segmentation.gradient_ascent import require_steps
@@ -44,7 +45,7 @@ class MIM(Ascent):
         """Backward passes a case."""
         return self.steps
 
-    def ascend(self, estimator: TargetEstimator, norm: float, radius: Tensor, start: Tensor) -> Tensor:
+    def ascend(self, estimator: TargetEstimator, budget: Norm, radius: Tensor, start: Tensor) -> Tensor:
         """ART's loop."""
         length = 1 / self.steps if self.step is None else self.step
-        return looped(estimator, norm, radius, start, share=length, steps=self.steps, decay=self.decay)
+        return looped(estimator, budget, radius, start, length, self.steps, self.decay)

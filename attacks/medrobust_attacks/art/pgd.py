@@ -59,6 +59,6 @@ class PGD(Ascent):
         for _ in range(self.restarts):
             yield noise(budget, batch.image, rng) if self.random_start else batch.image
 
-    def ascend(self, estimator: TargetEstimator, norm: float, radius: Tensor, start: Tensor) -> Tensor:
+    def ascend(self, estimator: TargetEstimator, budget: Norm, radius: Tensor, start: Tensor) -> Tensor:
         """ART's loop."""
-        return looped(estimator, norm, radius, start, share=share(self.step, self.steps), steps=self.steps)
+        return looped(estimator, budget, radius, start, share(self.step, self.steps), self.steps)

@@ -58,18 +58,19 @@ class Search:
         """Ask for `image` (n, c, *space), and return each case's objective (n,); of a case that no longer stands its last."""
         rows = self.standing
         if len(rows):
-            self._take(image, rows, ask(self.target, image[rows], self._rows(rows)).detached())
+            self._take(image, rows, ask(self.target, self._images(image, rows), self._rows(rows)).detached())
         return self.values
 
     def slope(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """As `ask`, with the objective's slope (n, c, *space); 0 for a case that no longer stands."""
-        rows, slope = self.standing, torch.zeros_like(image)
-        if len(rows):
-            asked = image[rows].requires_grad_(True)
-            answer = ask(self.target, asked, batch := self._rows(rows))
-            (slope[rows],) = torch.autograd.grad(self.objective(answer, batch.truth, rows).sum(), asked)
-            self._take(image, rows, answer.detached())
-        return self.values, slope
+        """As `ask`, with the objective's slope (n, c, *space), the caller's own; 0 for a case that no longer stands."""
+        rows = self.standing
+        if not len(rows):
+            return self.values, torch.zeros_like(image)
+        asked = self._images(image, rows).detach().requires_grad_(True)
+        answer = ask(self.target, asked, batch := self._rows(rows))
+        (slope,) = torch.autograd.grad(self.objective(answer, batch.truth, rows).sum(), asked)
+        self._take(image, rows, answer.detached())
+        return self.values, slope if len(rows) == len(self.batch) else torch.zeros_like(image).index_copy_(0, rows, slope)
 
     def highest_since(self, query: int) -> Tensor:
         """The highest loss of each case from a query on, (n,)."""
@@ -84,6 +85,9 @@ class Search:
             trace["restart"] = torch.stack(list(restarts), 1)
         return perturbed(self.target, self.image, trace)
 
+    def _images(self, image: Tensor, rows: Tensor) -> Tensor:
+        return image if len(rows) == len(self.batch) else image[rows]
+
     def _rows(self, rows: Tensor) -> Batch:
         return self.batch if len(rows) == len(self.batch) else self.batch.select(rows.tolist())
 
@@ -97,7 +101,10 @@ class Search:
             self.logits = spread(answer.logits, rows, [] if self.logits is None else [self.logits])
         fooled, highest, loss = self.fooled[rows], self.highest[rows], answer.loss.to(self.highest)
         better = (wrong & ~fooled) | ((wrong == fooled) & (loss > highest))
-        self.image[rows] = torch.where(column(better, image), image[rows], self.image[rows])
+        if len(rows) == len(self.batch):
+            torch.where(column(better, image), image, self.image, out=self.image)
+        else:
+            self.image[rows] = torch.where(column(better, image), image[rows], self.image[rows])
         self.highest = self.highest.index_copy(0, rows, torch.where(better, loss, highest))
         self.fooled = self.fooled.index_copy(0, rows, fooled | wrong)
 
