@@ -18,7 +18,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: install
-	@state=0; for suite in recon-fnaf-demo roi-demo seg-deform-demo mammo-tamper-demo; do \
+	@state=0; for suite in recon-fnaf-demo roi-demo seg-deform-demo mammo-tamper-demo cls-linf-demo; do \
 		$(BIN)/medrobust run $$suite || state=$$?; \
 		run=$$(ls -td runs/$$suite@* 2>/dev/null | head -n 1); \
 		[ -z "$$run" ] || $(BIN)/medrobust leaderboard "$$run"; \

@@ -11,6 +11,9 @@ from medrobust.leaderboard.render.html import document
 from medrobust.leaderboard.tables import Column
 from medrobust.leaderboard.text import whole
 
+MOST = 3
+"""How many conditions, and how many names of a first tier, the index lists; their page has all."""
+
 
 @dataclass(frozen=True)
 class Leader:
@@ -47,7 +50,7 @@ def index_entries(title: str, address: str, page: Page) -> tuple[IndexEntry, ...
 def index_text(entries: Sequence[IndexEntry]) -> str:
     """The index as one html file without a script, grouped by track in the order given."""
     tracks = tuple((track, tuple(entry for entry in entries if entry.track == track)) for track in dict.fromkeys(entry.track for entry in entries))
-    return document("index.html.j2", tracks=tracks)
+    return document("index.html.j2", tracks=tracks, MOST=MOST)
 
 
 def _of_overview(title: str, address: str, one: Overview) -> IndexEntry:
