@@ -1,0 +1,1 @@
+"""What was measured in the forms that others read; each is a pure function of the evidence."""

@@ -1,0 +1,1 @@
+"""One model's report: what it is, how it fails, how sure we are, what was not tested."""
