@@ -11,7 +11,7 @@ from rich.text import Text
 
 from medrobust.errors import SpecError
 
-HEADLINES = ("attack-rate", "clean", "defense", "localisation", "flips", "models", "attacks", "ruler", "readers", "detection", "stopping", "robust", "success")
+HEADLINES = ("attack-rate", "clean", "defense", "localisation", "flips", "models", "attacks", "ruler", "readers", "detection", "stopping", "robust")
 
 
 def command(
