@@ -125,6 +125,30 @@ def test_standard_errors_are_clustered():
     assert found.error[0, 1] == pytest.approx(stats.sem(values[0, ::25] - values[1, ::25]))
 
 
+def test_missing_values_have_the_standard_error_of_the_means_that_are_left():
+    rng = np.random.default_rng(7)
+    values = rng.normal(0, 1, (2, 36))
+    values[0, :5] = values[1, 20:32] = np.nan
+    whole = board(values, cases_each=3)
+    left = [~np.isnan(line) for line in values]
+    names = [np.array(sorted(set(whole.patients[kept]))) for kept in left]
+    parts = []
+    for line, kept, own in zip(values, left, names, strict=True):
+        per_patient = {name: (line[kept & (whole.patients == name)] - line[kept].mean()).sum() / kept.sum() for name in own}
+        parts.append([per_patient.get(name, 0.0) for name in whole.names])
+    expected = np.sqrt(12 / 11 * ((np.array(parts[0]) - parts[1]) ** 2).sum())
+    assert significance(whole).error[0, 1] == pytest.approx(expected)
+
+
+def test_a_tier_is_opened_by_who_is_worse_than_its_opener():
+    p = np.ones((4, 4))
+    p[0, 2] = p[2, 0] = p[0, 3] = p[3, 0] = p[1, 2] = p[2, 1] = 0.01
+    assert tiers(np.array([4.0, 3.0, 2.0, 1.0]), p).tolist() == [1, 1, 2, 2]
+    p[2, 3] = p[3, 2] = 0.05
+    assert tiers(np.array([4.0, 3.0, 2.0, 1.0]), p).tolist() == [1, 1, 2, 3]
+    assert tiers(np.array([1.0, 2.0, 3.0, 4.0]), p[::-1, ::-1]).tolist() == [3, 2, 1, 1]
+
+
 def test_probability_of_being_best_by_every_resample_of_three_patients():
     values = np.array([[1.0, 5.0, 0.0], [2.0, 2.0, 2.5]])
     ways = [values[:, list(way)].mean(axis=1) for way in itertools.product(range(3), repeat=3)]

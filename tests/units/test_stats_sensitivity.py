@@ -39,13 +39,14 @@ def test_one_attack_may_decide():
     assert without_attack(board, {"strong": strong}) == {}
 
 
-def test_the_worst_case_is_the_highest_where_lower_is_better():
+def test_the_worst_case_is_the_highest_or_the_lowest():
     first, second = np.array([[1.0, 5.0]]), np.array([[3.0, 2.0]])
     third = np.array([[0.0, np.nan]])
     board = Board.of(np.maximum(first, second), ["a", "b"], higher_is_better=False)
     made = without_attack(board, {"first": first, "second": second, "third": third})
     assert made["second"].values.tolist() == [[1.0, 5.0]]
     assert made["first"].values.tolist() == [[3.0, 2.0]]
+    assert without_attack(Board.of(first, ["a", "b"]), {"first": first, "second": second, "third": third})["third"].values.tolist() == [[1.0, 2.0]]
 
 
 def test_one_patient_may_decide():
