@@ -26,6 +26,7 @@ from medrobust.leaderboard import build, commit, figures
 from medrobust.leaderboard.build import FILES, assemble, text
 from medrobust.leaderboard.evidence import evidence
 from medrobust.leaderboard.page import Page, page
+from medrobust.leaderboard.render import html
 from medrobust.leaderboard.sources import load
 from medrobust.leaderboard.text import visible
 from medrobust.store import MARKER, Run, create_or_open
@@ -349,3 +350,14 @@ def test_no_tick_of_a_figure_is_cut_to_zero(good: Page) -> None:
     drawn = text(good, "html")
     assert "10⁻³" in drawn
     assert ">0.00<" not in drawn
+
+
+def test_a_long_table_of_details_is_cut_on_the_page_and_says_so(good, monkeypatch):
+    whole = html.html_text(good)
+    monkeypatch.setattr(html, "LONGEST", 1)
+    cut = html.html_text(good)
+    long = next(table for chapter in good.chapters for table in chapter.tables if len(table.lines) > 1)
+    note = f"The first 1 of {len(long.lines)} lines; <code>leaderboard.csv</code> and <code>leaderboard.json</code> beside this page hold all."
+    assert note in cut
+    assert "lines; <code>leaderboard.csv</code>" not in whole
+    assert cut.count("<tr") < whole.count("<tr")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 STYLES = ("page.css", "overview.css", "charts.css")
 SCRIPTS = ("address.js", "standings.js", "page.js")
+LONGEST = 500
+"""Lines of a table of details that a page holds; other forms hold all, and standings are never cut."""
 
 
 def html_text(page: Page) -> str:
@@ -83,7 +85,7 @@ def environment() -> Environment:
     )
     words = (text.visible, text.estimate, text.interval, text.head, text.notes, text.marks, text.counts)
     helpers = (*words, data_address, png_address, is_table, scale_end, finding_names, draw, ends, extent, step, standings_latex, citation)
-    found.globals.update({helper.__name__: helper for helper in helpers})
+    found.globals.update({helper.__name__: helper for helper in helpers} | {"LONGEST": LONGEST})
     return found
 
 
