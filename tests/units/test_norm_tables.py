@@ -83,6 +83,14 @@ def test_success_waits_for_the_clean_cell() -> None:
     assert entry(table(success(here(made(CELLS, changes=lacking)))), PLAIN, "pgd").estimate is None
 
 
+def test_where_every_attack_of_a_line_is_invalid_none_counts() -> None:
+    changes = {("net", attack, EPSILON): {"level": "invalid", "reasons": ("V08: no win without a bound",)} for attack in ("pgd", "square")}
+    found = table(success(here(made(CELLS, changes=changes))))
+    one = entry(found, (EPSILON, "net", "none"), "any attack")
+    assert (one.estimate, one.note) == (None, "no attack counts")
+    assert entry(found, (EPSILON, "net", "none"), "pgd").validity.level == "invalid"
+
+
 def test_a_defense_is_compared_case_by_case_and_p_adjusted_for_every_line() -> None:
     found = table(defense(here(made(CELLS))))
     assert [line.labels[3] for line in found.lines] == ["clean", "worst case", "pgd", "square"]

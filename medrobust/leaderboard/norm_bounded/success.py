@@ -13,6 +13,7 @@ from medrobust.leaderboard.tables import Column, Entry, Line, Table, Validity, w
 from medrobust.stats.bootstrap import Floats
 
 ANY = "any attack"
+NONE = Validity("missing", ("no attack counts",))
 
 
 def success(section: Section) -> list[Table]:
@@ -40,10 +41,12 @@ def _lines(placed: Placed, names: tuple[str, ...]) -> list[Line]:
 
 
 def _of(placed: Placed, over: tuple[int, ...], entrant: int) -> Validity:
-    """Of the clean cell and of these attacks; missing where one of them is."""
+    """Of the clean cell and of these attacks; missing where one of them is, and where none of them counts."""
+    if not over:
+        return NONE
     found = [placed.trials.validity[at][entrant] for at in (0, *over)]
     lacking = [one for one in found if one.level == "missing"]
-    return lacking[0] if lacking or not over else worst(found)
+    return lacking[0] if lacking else worst(found)
 
 
 def _turned(placed: Placed, values: Floats, validity: list[Validity]) -> list[Entry]:
