@@ -113,7 +113,7 @@ def test_options_are_checked_by_name_type_and_range(write_spec: Write) -> None:
 
 def test_a_misspelt_track_is_told_from_one_of_its_own(write_spec: Write) -> None:
     (found,) = mistakes(write_spec(("track: tiny-track", "track: recon-fanf")))
-    assert found.startswith(":2: track: found 'recon-fanf', did you mean recon-fnaf?")
+    assert found.startswith(":2: track: found 'recon-fanf', did you mean recon-fnaf or recon-l2?")
 
 
 def test_a_list_becomes_the_tuple_that_a_field_is(write_spec: Write) -> None:

@@ -78,12 +78,13 @@ def kept_features(limit: float) -> Rows:
 
 def read_rightly(section: Section) -> pd.DataFrame:
     """1 where a reader's score lies on the side of what the image was before it was tampered with; else 0. Detectors read nothing."""
+    import numpy as np
     import pandas as pd
 
     found = of(SCORE)(section)
     models = {tuple(model) for model in readers(section)}
     able = [pair in models for pair in zip(found["target"], found["defense"], strict=True)]
-    found = found[able]
+    found = found[np.array(able, dtype=bool)]
     parts = []
     for condition, part in found.groupby("condition", sort=False):
         cancerous = part["case"].map(truths(section, str(condition)))
@@ -133,7 +134,7 @@ CORRECT = Headline(percent("accuracy"), of("correct"), "share of cases whose mos
 SSIM = Headline(
     Column("SSIM", digits=4, better=True),
     of("ssim"),
-    "SSIM of each reconstructed volume against the clean image",
+    "SSIM of each reconstructed volume against the image that was measured, perturbed as it was",
     others=(("NMSE", Headline(Column("NMSE", digits=5, better=False), of("nmse"), "")),),
 )
 
