@@ -131,15 +131,19 @@ def test_a_query_that_succeeded_is_returned(attack: Any) -> None:
         assert wrong.tolist() == (found.trace["success"] > 0).any(1).tolist()
 
 
-def test_a_case_that_is_wrong_when_clean_is_left_as_it_is() -> None:
+@pytest.mark.parametrize("attack", [APGD(steps=3), CW, replace(CW, keep="last")], **SHOWN)
+def test_a_case_that_is_wrong_when_clean_is_left_as_it_is(attack: Any) -> None:
     one = bench("mammograms")
     batch = replace(one.batch(), truth=1 - one.batch().truth)
-    found = attacked(APGD(steps=3), one.target(), batch, Norm("linf", 0.1))
+    target = Guarded(one.target(), attack.threat)
     with torch.no_grad():
         wrong = predicted(one.target()(batch.image, batch)) != batch.truth
-    assert bool(wrong.any())
-    torch.testing.assert_close(found.image[wrong], batch.image[wrong], rtol=0, atol=0)
-    assert found.trace["loss"].shape == (4, APGD(steps=3).queries)
+    assert wrong.sum() == 2
+    batch = batch.select(wrong.nonzero()[:, 0].tolist())
+    found = attack(target, batch, Norm("linf", 0.1), CaseRandom.of(range(len(batch))))
+    assert target.passes.forward == len(batch)
+    torch.testing.assert_close(found.image, batch.image, rtol=0, atol=0)
+    assert found.trace["loss"].shape == (len(batch), attack.queries)
 
 
 def test_the_generators_of_numpy_and_python_are_put_back_even_after_an_error() -> None:

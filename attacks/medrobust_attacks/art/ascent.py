@@ -41,16 +41,29 @@ class Loop(ProjectedGradientDescentPyTorch):  # type: ignore[misc]
         """Where the steps from `start` end, in the budget of `clean`; both (n, c, *space)."""
         self.start, self.budget = start, budget
         self.radius, self.step = (torch.from_numpy(one).to(clean) for one in (self.eps, self.eps_step))
-        if budget.norm == "linf":
-            self.lower, self.upper = budget.into_range(clean - self.radius, clean), budget.into_range(clean + self.radius, clean)
+        self.lower, self.upper = self._bounds(clean)
         found: np.ndarray[Any, Any] = self._generate_batch(clean, torch.arange(len(clean)), None, self.eps, self.eps_step)
         return torch.from_numpy(found).to(clean.device)
 
+    def _bounds(self, clean: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Between which every pixel stays: the range, widened to hold the clean one, and in L-infinity the box; None where there is none."""
+        low, high = self.budget.low, self.budget.high
+        lower, upper = None if low is None else clean.clamp_max(low), None if high is None else clean.clamp_min(high)
+        if self.norm == np.inf:
+            below, above = clean - self.radius, clean + self.radius
+            lower = below if lower is None else torch.maximum(below, lower, out=below)
+            upper = above if upper is None else torch.minimum(above, upper, out=above)
+        return lower, upper
+
     def _compute_pytorch(self, x: Tensor, x_init: Tensor, *further: Any) -> Tensor:
-        """One step; called by ART's loop, the last of `further` is the running sum of gradients."""
-        image = x if self._i_max_iter else self.start.clone()
+        """One step, written over `x`, which is ART's own; the last of `further` is the running sum of gradients."""
+        image = x if self._i_max_iter else x.copy_(self.start)
         direction = self._direction(self.estimator.loss_gradient(image, None), further[-1])
-        return self._confined(image.addcmul_(direction, self.step), x_init)
+        image = self._within(image.addcmul_(direction, self.step))
+        if self.norm != np.inf:
+            change = image.sub_(x_init)
+            image = self._within(change.mul_((self.radius / self._length(change, 2)).clamp_max_(1)).add_(x_init))
+        return image
 
     def _direction(self, slope: Tensor, momentum: Tensor) -> Tensor:
         if not bool(slope.sum().isfinite()):
@@ -60,11 +73,8 @@ class Loop(ProjectedGradientDescentPyTorch):  # type: ignore[misc]
             slope = momentum.clone()
         return slope.sign_() if self.norm == np.inf else slope.div_(self._length(slope, 2))
 
-    def _confined(self, image: Tensor, clean: Tensor) -> Tensor:
-        if self.norm == np.inf:
-            return image.clamp_(self.lower, self.upper)
-        change = self.budget.into_range(image, clean).sub_(clean)
-        return change.mul_((self.radius / self._length(change, 2)).clamp_max_(1)).add_(clean)
+    def _within(self, image: Tensor) -> Tensor:
+        return image if self.lower is None and self.upper is None else image.clamp_(self.lower, self.upper)
 
     def _length(self, tensor: Tensor, order: int) -> Tensor:
         """The norm of each case, never 0, (n, 1, ...)."""
@@ -96,11 +106,10 @@ class Ascent(ABC):
         estimator = TargetEstimator(search, limits(budget))
         ends = []
         for start in self.starts(batch, budget, rng):
-            # float32's rounding may end a step a hair outside of the range
-            last = budget.into_range(self.ascend(estimator, budget, reach(budget, batch.image), start), batch.image)
+            last = self.ascend(estimator, budget, reach(budget, batch.image), start)
             ends.append(search.ask(last))
         found = search.attacked(self.queries, ends)
-        return perturbed(target, last if self.keep == "last" else budget.into_range(found.image, batch.image), found.trace)
+        return perturbed(target, last, found.trace) if self.keep == "last" else found
 
     def starts(self, batch: Batch, budget: Norm, rng: CaseRandom) -> Iterator[Tensor]:  # noqa: ARG002 - for those that draw
         """Where the steps begin, (n, c, *space) each: at the clean image."""
@@ -108,7 +117,7 @@ class Ascent(ABC):
 
     @abstractmethod
     def ascend(self, estimator: TargetEstimator, budget: Norm, radius: Tensor, start: Tensor) -> Tensor:
-        """What ART makes of a start; radius: (n, 1, ...) in intensity units."""
+        """What ART makes of a start, within the range to the last bit; radius: (n, 1, ...) in intensity units."""
 
 
 def require_keep(keep: str) -> None:

@@ -53,7 +53,7 @@ class TargetEstimator(PyTorchEstimator):  # type: ignore[misc]
     fit = get_activations = compute_loss_from_predictions = predict
 
     def image(self, x: Values) -> Tensor:
-        """What ART asks about as images, (n, c, *space) float32 on the device of the batch; a copy of an array, for ART writes over its own."""
+        """What ART asks about as images, (n, c, *space) float32 on the device of the batch; a copy of an array: ART writes over its own."""
         return torch.tensor(x, dtype=torch.float32, device=self._device) if isinstance(x, np.ndarray) else x.detach()
 
 

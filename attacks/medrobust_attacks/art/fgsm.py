@@ -35,4 +35,5 @@ class FGSM(Ascent):
         """ART's one step."""
         eps = np.maximum(radius.cpu().numpy(), LEAST)
         attack = FastGradientMethod(estimator, norm=NORMS[budget.norm], eps=eps, eps_step=eps, batch_size=len(start))
-        return torch.from_numpy(attack.generate(start.cpu().numpy(), np.arange(len(start)))).to(start.device)
+        found = torch.from_numpy(attack.generate(start.cpu().numpy(), np.arange(len(start)))).to(start)
+        return budget.into_range(found, start)
