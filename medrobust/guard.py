@@ -120,7 +120,10 @@ class Guarded:
 
 
 def micro_batch(device: torch.device | str) -> int:
-    """The default chunk of a device; measured on one CPU thread, larger chunks gain nothing there."""
+    """The default chunk of a device: 1 on a CPU, where a row of a larger one depends on its place in the last bits.
+
+    It has a price: on one CPU thread, gradients of a classifier cost .6 to .75 as much in chunks of eight; those of a segmenter as much.
+    """
     return 1 if torch.device(device).type == "cpu" else 64
 
 
