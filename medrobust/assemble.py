@@ -18,7 +18,7 @@ from medrobust.options import typed
 from medrobust.randomness import derive
 from medrobust.targets import zoo
 from medrobust.targets.precision import reduced
-from medrobust.types import Attack, Budget, Case, Data, Explainer, Metric, Target
+from medrobust.types import Attack, Batch, Budget, Case, Data, Explainer, Metric, Target
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class Bench:
     metrics: tuple[Metric, ...]
     explainer: Explainer | None = None
     fit: Data | None = None
+
+    def first(self) -> Batch:
+        """The first case of all, on the CPU, however many are done already."""
+        with blame(f"data {type(self.data).__name__}"):
+            return self.data.load(self.cases[:1])
 
 
 @contextmanager

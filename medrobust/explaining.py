@@ -13,7 +13,7 @@ from medrobust.cell import Cell
 from medrobust.digests import digest
 from medrobust.errors import CellError
 from medrobust.fitting import Report, fitted
-from medrobust.guard import Guarded
+from medrobust.guard import Guarded, Passes
 from medrobust.outcomes import check_explained
 from medrobust.randomness import CaseRandom, derive
 from medrobust.types import Again, Batch, Case, Data, Explained, Explainer, Target
@@ -56,7 +56,7 @@ class Explaining:
             guarded = self.guarded
             if key != (0, False):
                 target = shuffled(guarded.target, seed) if randomised else guarded.target
-                guarded = Guarded(target, guarded.threat, guarded.micro_batch)
+                guarded = replace(guarded, target=target, passes=Passes())
             own = self.cell.seed if seed == 0 else derive(self.cell.seed, "again", seed)
             self.ready[key] = fitted(self.explainer, guarded.target, self.data, own, self.report), guarded
         return self.ready[key]

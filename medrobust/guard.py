@@ -42,11 +42,13 @@ class Guarded:
 
     threat: `white-box` (gradients), `black-box` (outputs never carry a graph) or `no-box` (nothing is answered).
     micro_batch: cases per pass. 1 makes results equal to the last bit for every batch size.
+    filled: a pass of fewer cases is filled up with copies of its last, so that every pass is of one size; copies are not counted.
     """
 
     target: Target
     threat: str = WHITE_BOX
     micro_batch: int = 1
+    filled: bool = False
     passes: Passes = field(default_factory=Passes)
 
     @property
@@ -108,22 +110,31 @@ class Guarded:
         with_graph = self.white_box and torch.is_grad_enabled() and tracked
         with torch.inference_mode(not with_graph):
             pieces = zip(torch.split(image, self.micro_batch), sections(batch, self.micro_batch), strict=True)
-            answers = [question(piece, section) for piece, section in pieces]
+            answers = [self._pass(question, piece, section) for piece, section in pieces]
         self.passes.forward += len(image)
         answer = torch.cat(answers)
         if answer.requires_grad:
             answer.register_hook(self._count_gradient)  # type: ignore[no-untyped-call]
         return answer
 
+    def _pass(self, question: Callable[[Tensor, Batch], Tensor], image: Tensor, batch: Batch) -> Tensor:
+        missing = self.micro_batch - len(image)
+        if not (self.filled and missing):
+            return question(image, batch)
+        rows = [*range(len(image)), *[len(image) - 1] * missing]
+        return question(image[rows], batch.select(rows))[: len(image)]
+
     def _count_gradient(self, gradient: Tensor) -> None:
         self.passes.gradient += len(gradient)
 
 
-def micro_batch(device: torch.device | str) -> int:
-    """The default chunk of a device: 1 on a CPU, where a row of a larger one depends on its place in the last bits.
+def singly(target: Target) -> Target:
+    """The target for a probe that asks about one case after the other, whatever its batch: no pass is filled up."""
+    return replace(target, micro_batch=1, filled=False) if isinstance(target, Guarded) else target
 
-    It has a price: on one CPU thread, gradients of a classifier cost .6 to .75 as much in chunks of eight; those of a segmenter as much.
-    """
+
+def micro_batch(device: torch.device | str) -> int:
+    """The default chunk of a device: 1 on a CPU, where a row of a larger one may depend on the size of the chunk in the last bits."""
     return 1 if torch.device(device).type == "cpu" else 64
 
 

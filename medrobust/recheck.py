@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from random import Random
 
 import torch
@@ -12,8 +13,9 @@ import torch
 from medrobust.artifacts import load_attacked, load_explained
 from medrobust.assemble import Bench, assemble, blame
 from medrobust.cell import Cell
+from medrobust.chunk import chunked
 from medrobust.errors import CellError, MedrobustError, StoreError
-from medrobust.guard import BLACK_BOX, Guarded, micro_batch
+from medrobust.guard import BLACK_BOX, Guarded
 from medrobust.measure import Measure
 from medrobust.outcomes import check_prediction
 from medrobust.randomness import derive
@@ -114,6 +116,11 @@ class Again:
     state: State
     device: str
 
+    @cached_property
+    def judged(self) -> Guarded:
+        """The target as the cell's own loop asked it."""
+        return chunked(self.bench.target, BLACK_BOX, self.device, self.bench.first)
+
     def compare(self, units: Sequence[tuple[Case, ...]], stored: Sequence[Row], tolerance: float) -> Recheck:
         """Every unit, against its rows."""
         found: dict[Key, Row] = {}
@@ -148,7 +155,7 @@ class Again:
         with blame(f"data {self.cell.data.name}"):
             batch = self.bench.data.load(cases).to(self.device)
         attacked = load_attacked(self.holder.path, batch) if self.cell.attack else Attacked(batch.image)
-        judged = Guarded(self.bench.target, BLACK_BOX, micro_batch(self.device))
+        judged = self.judged
         outcome = Outcome(batch, attacked, batch.image, target=judged, trained=self.bench.fit is not None)
         with blame(f"target {self.cell.columns['target']}"):
             prediction = check_prediction(judged(attacked.image, outcome.attacked_batch), batch)

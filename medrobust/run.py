@@ -13,6 +13,7 @@ import torch
 
 from medrobust.artifacts import answers_shown, collect, load_attacked, save_attacked, save_explained
 from medrobust.assemble import Bench, assemble, blame
+from medrobust.chunk import chunked
 from medrobust.claims import Claim, ClaimLostError
 from medrobust.digests import plain
 from medrobust.environment import describe
@@ -21,7 +22,7 @@ from medrobust.evidence import gather
 from medrobust.explaining import Explaining, streams
 from medrobust.files import write_json
 from medrobust.fitting import fitted
-from medrobust.guard import BLACK_BOX, Fingerprint, Guarded, frozen, micro_batch
+from medrobust.guard import BLACK_BOX, Fingerprint, Guarded, Passes, frozen
 from medrobust.judge import judge
 from medrobust.measure import Measure
 from medrobust.outcomes import check_attacked, check_prediction
@@ -96,7 +97,8 @@ class Loop:
     def prepare(cls, run: Run, folder: CellFolder, claim: Claim, device: str, batch: int) -> Loop:
         bench = assemble(folder.cell, device)
         probe = bench.attack or bench.explainer
-        guarded = Guarded(bench.target, probe.threat if probe else BLACK_BOX, micro_batch(device))
+        with blame(f"target {folder.cell.columns['target']}"):
+            guarded = chunked(bench.target, probe.threat if probe else BLACK_BOX, device, bench.first)
 
         def report(step: int, steps: int, loss: float) -> None:
             claim.check()
@@ -159,7 +161,7 @@ class Loop:
         violations = tuple(violation or uncounted for violation in violations)
         outcome = Outcome(batch, attacked, batch.image)
         with blame(f"target {self.folder.cell.columns['target']}"):
-            judged = Guarded(self.bench.target, BLACK_BOX, self.guarded.micro_batch)
+            judged = replace(self.guarded, threat=BLACK_BOX, passes=Passes())
             prediction = check_prediction(judged(attacked.image, outcome.attacked_batch), batch)
         again = self.explaining.again(batch) if self.explaining else None
         outcome = replace(outcome, prediction=prediction, explained=explained, target=judged, again=again, trained=self.bench.fit is not None)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from medrobust.budgets import Norm
+from medrobust.guard import singly
 from medrobust.randomness import CaseRandom
 from medrobust.types import Attacked, Batch, Target
 from medrobust_attacks.art.ascent import Keep, require_keep
@@ -55,7 +56,7 @@ class Alone(ABC):
         return Attacked(torch.cat([one.image for one in found]), trace=trace)
 
     def _one(self, target: Target, batch: Batch, budget: Norm, seed: int) -> Attacked:
-        search = Search(target, batch)
+        search = Search(singly(target), batch)
         search.ask(batch.image)
         classes = 2 if search.logits is None else search.logits.shape[1]
         if bool(search.fooled):
