@@ -48,6 +48,29 @@ def test_the_worst_case_is_taken_case_by_case_and_is_worse_than_the_worst_attack
     assert found.clean.estimate == 1
 
 
+def test_a_case_that_is_wrong_when_clean_is_wrong_in_the_worst_case_whatever_an_attack_makes_of_it() -> None:
+    clean = "110011111111"
+    found = only(made(board({name: {"none": clean, "pgd": "111100000000"} for name in ("one", "two")})))
+    one = of(found, "one")
+    assert (one.by_attack[0].estimate, one.worst.estimate) == (pytest.approx(4 / 12), pytest.approx(2 / 12))
+
+
+def test_clean_images_that_are_not_to_be_believed_count_in_no_worst_case() -> None:
+    cells = board({name: {"none": "0" * 12, "pgd": "111100000000"} for name in ("one", "two")})
+    invalid = {("one", "none", EPSILON): {"level": "invalid", "reasons": ("V14: in training mode",)}}
+    assert of(only(made(cells, changes=invalid)), "one").worst.estimate == pytest.approx(4 / 12)
+    assert of(only(made(cells)), "one").worst.estimate == 0
+
+
+def test_attacks_are_named_with_all_the_conditions_whose_worst_case_they_make() -> None:
+    cells = {
+        **board({"net": {"none": "1" * 12, "pgd": "0" * 12}}, "1/255"),
+        **board({"net": {"none": "1" * 12, "pgd": "0" * 12}}, "2/255"),
+        **board({"net": {"none": "1" * 12, "pgd": "0" * 12, "square": "0" * 12}}, "4/255"),
+    }
+    assert "put through: pgd (1/255, 2/255); pgd, square (4/255)." in only(made(cells)).method
+
+
 def test_entrants_that_the_patients_separate_stand_in_two_tiers_the_better_first() -> None:
     found = only(made(TWO))
     assert [(one.name, one.tier, one.low_rank, one.high_rank) for one in found.standings] == [(GOOD, 1, 1, 1), (BAD, 2, 2, 2)]
@@ -243,7 +266,7 @@ def test_readers_are_scored_by_what_an_image_was_and_detectors_are_none() -> Non
     found = only(evidence("made@1", pd.DataFrame([row for _, part in lines for row in part])[list(COLUMNS)], records))
     assert [one.name for one in found.standings] == ["reader"]
     assert found.standings[0].clean.estimate == 0.75
-    assert found.standings[0].worst.estimate == 0.5, "cases 1 and 3: cancerous at .7, healthy at .4; the others are read wrongly"
+    assert found.standings[0].worst.estimate == 0.25, "case 1, cancerous at .7; case 3 is healthy at .4, but at .6 when clean"
 
 
 def test_features_that_are_kept_are_counted_and_controls_stand_for_clean_images() -> None:

@@ -54,8 +54,8 @@ def defense(section: Section) -> list[Table]:
     part = f" Shown are {len(pairs)} worst cases of {several} comparisons." if several > MOST else ""
     caption = (
         f"{column.name[0].upper()}{column.name[1:]} of the plain and of the defended model, each under attacks made on itself, and the difference: "
-        "what the defense gains, and on clean images what it costs. Worst case: over attacks that both were put through. p: sign flips of patients; "
-        f"Holm: adjusted for all lines of this table. {INTERVALS} Paired by patient.{part}"
+        "what the defense gains, and on clean images what it costs. Worst case: clean and over attacks that both were put through. p: sign flips of "
+        f"patients; Holm: adjusted for all lines of this table. {INTERVALS} Paired by patient.{part}"
     )
     return [Table("defense", "What a defense gains", caption, section.data_label, ATTACK_HEADS, columns, found)]
 
@@ -84,7 +84,7 @@ def _both(placed: Placed, plain: Model, defended: Model) -> list[tuple[str, Meas
 
 def _worst(placed: Placed, attacks: tuple[int, ...], pair: list[int]) -> list[Measured]:
     """Worst case over attacks that both have whole and valid."""
-    values = placed.pick(placed.trials.values[np.ix_(attacks, pair)], axis=0)
+    values = placed.over([attacks] * len(placed.trials.entrants))[pair]
     validity = [together([placed.trials.validity[at][entrant] for at in attacks]) for entrant in pair]
     found = placed.entries(values, validity)
     return [measured(placed, one, line) for one, line in zip(found, values, strict=True)]

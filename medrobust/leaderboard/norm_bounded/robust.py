@@ -29,9 +29,9 @@ def robust(section: Section) -> list[Table]:
     if not any_number(found):
         return []
     caption = (
-        f"{column.name[0].upper()}{column.name[1:]}: {HEADLINES[section.track].said}. Worst case: of each case the worst value under any attack of "
-        "the line, so it can lie below every one of them; attacks that are invalid are left out. Every attack is made on the very model of its line, "
-        f"a defended one with its defense in place. {INTERVALS} Bold: not measurably worse than the best of its budget (paired by patient)."
+        f"{column.name[0].upper()}{column.name[1:]}: {HEADLINES[section.track].said}. Worst case: of each case the worst value, clean or under any "
+        "attack of the line, so it can lie below every one of them; attacks that are invalid are left out. Every attack is made on the very model of "
+        f"its line, a defended one with its defense in place. {INTERVALS} Bold: not measurably worse than the best of its budget (paired by patient)."
     )
     return [Table("robust", f"{column.name[0].upper()}{column.name[1:]} under attack", caption, section.data_label, HEADS, tuple(columns), found)]
 

@@ -96,9 +96,13 @@ def method(placed: Sequence[Placed], headline: Headline) -> str:
 
 
 def _worst_cases(placed: Sequence[Placed]) -> str:
-    over = {tuple(one.trials.attacks[attack] for attack in one.comparison.attacks): one for one in placed}
-    named = [f"{', '.join(attacks) or 'none'}{_where(one, placed) if len(over) > 1 else ''}" for attacks, one in over.items()]
-    return f"Worst case: of each case the worst value under any attack that every attacked entrant was put through: {'; '.join(named)}."
+    over: dict[tuple[str, ...], list[str]] = {}
+    for one in placed:
+        over.setdefault(tuple(one.trials.attacks[attack] for attack in one.comparison.attacks), []).append(one.trials.condition)
+    named = [", ".join(attacks) or "none" for attacks in over]
+    if len(over) > 1:
+        named = [f"{attacks} ({', '.join(at)})" for attacks, at in zip(named, over.values(), strict=True)]
+    return f"Worst case: of each case the worst value, clean or under any attack that every attacked entrant was put through: {'; '.join(named)}."
 
 
 def _where(one: Placed, placed: Sequence[Placed]) -> str:

@@ -33,7 +33,7 @@ def tried(placed: Placed, several: bool, shared: bool) -> list[Tried]:
     ranked = in_order(placed)
     board = Board.of(placed.worst[ranked], placed.trials.patients, placed.headline.better)
     names = [str(placed.trials.entrants[entrant]) for entrant in ranked]
-    attacks = {placed.trials.attacks[attack]: placed.trials.values[attack, ranked] for attack in placed.comparison.attacks}
+    attacks = {placed.trials.attacks[attack]: placed.over([[attack]] * len(placed.trials.entrants))[ranked] for attack in placed.comparison.attacks}
     changes = sensitivity(board, attacks, _others(placed, ranked, shared))
     found: list[Tried] = [(change.what, names[change.winner], change.same) for change in changes]
     found += _let_in(placed, ranked)
@@ -58,7 +58,8 @@ def _others(placed: Placed, ranked: Sequence[int], shared: bool) -> Mapping[str,
             if set(names) <= set(found.entrants) and set(attacks) <= set(found.attacks):
                 lines, rows = [found.attacks.index(attack) for attack in attacks], [found.entrants.index(one) for one in names]
                 pick = np.min if other.better else np.max
-                values = pick(found.values[np.ix_(lines, rows)], axis=0)
+                clean = [0] if "" in found.attacks and found.sound[0, rows].all() else []
+                values = pick(found.values[np.ix_([*clean, *lines], rows)], axis=0)
                 if values.size and not np.isnan(values).all(axis=1).any():
                     made[name] = Board.of(values, found.patients, other.better)
     return made

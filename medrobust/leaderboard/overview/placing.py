@@ -44,18 +44,22 @@ class Placed:
 
     @cached_property
     def worst(self) -> Floats:
-        """The worst value of each case over the compared attacks, (entrants, n), NaN where one of them has none; without attacks the clean values.
+        """The worst value of each case, clean and over the compared attacks, (entrants, n), NaN where one has none; without attacks the clean values.
 
         Of an entrant that is not ranked over those of them that it has, and where it has none, over its own.
         """
         return self.over([list(self._counted(entrant)) for entrant in range(len(self.trials.entrants))])
 
     def over(self, attacks: Sequence[Sequence[int]]) -> Floats:
-        """The worst value of each case over these attacks of each entrant, (entrants, n)."""
+        """The worst value of each case, clean and over these attacks of each entrant, (entrants, n); NaN of an entrant without any.
+
+        Clean values count, where they are whole and to be believed: leaving an image alone is within every budget, and an attack that starts
+        elsewhere may never ask for it.
+        """
         values = self.trials.values
         groups: dict[tuple[int, ...], list[int]] = {}
         for entrant, own in enumerate(attacks):
-            groups.setdefault(tuple(own), []).append(entrant)
+            groups.setdefault((*((0,) if own and self.trials.sound[0, entrant] else ()), *own), []).append(entrant)
         found = np.full(values.shape[1:], np.nan)
         for own, alike in groups.items():
             if own:
