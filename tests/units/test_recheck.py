@@ -156,8 +156,8 @@ def believed(make_run: MakeRun) -> Run:
 def test_a_metric_that_needs_the_trace_for_every_row_is_excused_and_said(believed: Run) -> None:
     found = checked(believed, "half unet tiny-search", sample=3)
     assert (found.differing, found.problem) == ((), "")
-    path = tuple(f"loss-path {label}" for label in ("first", "highest", "last", "three-quarters"))
-    assert found.unable == tuple(f"{name}: read off the attack's queries, which are not stored" for name in (*path, "tiny-error q=1", "tiny-error q=3"))
+    names = (*(f"loss-path {label}" for label in ("first", "highest", "last", "three-quarters")), "tiny-error q=1", "tiny-error q=3")
+    assert found.unable == tuple(f"{name}: read off the attack's queries, which are not stored" for name in names)
     assert checked(believed, "half unet tiny-search from zero-filled").unable == ()
 
 
