@@ -22,9 +22,12 @@ from medrobust.randomness import derive
 from medrobust.run import exact
 from medrobust.store import MARKER, CellFolder, Run, State
 from medrobust.types import Attacked, Case, Explained, Metric, Outcome, Row
+from medrobust.untraced import traced
 
 TOLERANCE = 1e-4
 """Relative: sums in another order, on another processor, move the last digits of a value and no more."""
+
+QUERIES = "read off the attack's queries, which are not stored"
 
 Key = tuple[str, str, str]
 """Case or group, metric, label."""
@@ -59,7 +62,7 @@ def _shown(value: str | float | None) -> str:
 class Recheck:
     """What was found of one cell.
 
-    cases, rows: how many were computed again. unable: what could not be, and why, one line each.
+    cases, rows: how many were computed again. unable: what could not be, and why, one line each: `metric label: ... stored`, or of all its images.
     differing: rows that differ. problem: why the cell could not be computed again though it should be; empty where it could.
     """
 
@@ -123,19 +126,21 @@ class Again:
 
     def compare(self, units: Sequence[tuple[Case, ...]], stored: Sequence[Row], tolerance: float) -> Recheck:
         """Every unit, against its rows."""
+        held = self._held(units, stored)
         found: dict[Key, Row] = {}
         unable: dict[str, None] = {}
+        unread: set[Key] = set()
         for cases in units:
             outcome, violated = self.outcome(cases)
             for metric in self.bench.metrics:
                 found |= self._rows([metric], outcome, violated, unable)
+                if metric.name not in unable:
+                    unread |= self._unread(metric, outcome, set(held) - set(found))
             found |= self._rows([], outcome, violated, unable)
-        held = self._held(units, stored)
-        unread = self._unread(set(held) - set(found), {each[1:] for each in found})
         keys = [each for each in sorted({*held, *found}) if each not in unread and each[1] not in unable and not self._seen_once(each, found)]
         differing = [one for each in keys for one in mismatches(each, held.get(each), found.get(each), tolerance)]
         notes = [f"{metric}: needs more than what is stored" for metric in unable]
-        notes += sorted({f"{metric} {label}: read off the attack's queries, which are not stored" for _, metric, label in unread})
+        notes += [f"{name}: {QUERIES}" for name in sorted({f"{metric} {label}".strip() for _, metric, label in unread})]
         return Recheck(self.cell.digest, self.cell.name, sum(map(len, units)), len(keys), tuple(notes), tuple(differing))
 
     def _held(self, units: Sequence[tuple[Case, ...]], stored: Sequence[Row]) -> dict[Key, Row]:
@@ -187,10 +192,14 @@ class Again:
         """Whether its metrics had the trace of an attack to look at, which is not stored."""
         return self.cell.attack is not None and not self.cell.source
 
-    def _unread(self, absent: set[Key], labels: set[tuple[str, str]]) -> set[Key]:
-        """Rows of labels that come from the trace alone: no case has them when computed again, though their metric has others."""
-        metrics = {metric for metric, _ in labels}
-        return {each for each in absent if self._attacks and each[1:] not in labels and each[1] in metrics}
+    def _unread(self, metric: Metric, outcome: Outcome, absent: set[Key]) -> set[Key]:
+        """Stored rows of these cases that the metric does not give now, and may have read off the attack's trace."""
+        names = {name for case in outcome.batch.cases for name in (case.case, case.group)}
+        own = {(case, label) for case, name, label in absent if name == metric.name and case in names}
+        if not own or not self._attacks:
+            return set()
+        with blame(f"metric {metric.name}"):
+            return {(case, metric.name, label) for case, label in traced(metric, outcome, own)}
 
     def _seen_once(self, each: Key, found: Mapping[Key, Row]) -> bool:
         """Whether a case left the budget by what only the attack itself showed, such as queries it did not report."""

@@ -34,7 +34,7 @@ def command(
                 "gradient": count(cost.gradient),
             }
         )
-    show(rows, as_json=as_json, title=f"{planned.resolved.spec.suite}@{run_digest(planned.cells)}")
+    show(rows, as_json=as_json, title=f"{planned.resolved.spec.suite}@{run_digest(planned.cells)}", by=("target", "defense"))
     if not as_json:
         typer.echo(f"{len(planned.cells)} cells, {total([cost.forward for cost in planned.costs.values()])} forward and ", nl=False)
         typer.echo(f"{total([cost.gradient for cost in planned.costs.values()])} gradient passes of one case each")

@@ -117,7 +117,7 @@ def outcomes(folders: Sequence[CellFolder], statuses: dict[str, str]) -> Table:
     """One line a cell: what became of it, what it cost, and why where it is not done."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("cell", "status", "cases", "seconds", "passes"):
-        table.add_column(column, justify="left" if column in ("cell", "status") else "right")
+        table.add_column(column, justify="left" if column in ("cell", "status") else "right", no_wrap=column != "cell")
     for folder in folders:
         state, status = folder.state(), statuses[folder.digest]
         passes = count(state.forward) + (f" + {count(state.gradient)}" if state.gradient else "")

@@ -18,10 +18,15 @@ def command(
 ) -> None:
     """List the cells of RUN: status, cases on disk, seconds, and why one failed."""
     rows = [described(folder) for folder in open_run(run).cells()]
-    show(rows, as_json=as_json, title=str(run))
-    if not as_json:
-        counts = Counter(row["status"] for row in rows)
-        typer.echo(f"{len(rows)} cells: " + ", ".join(f"{number} {status}" for status, number in counts.items()))
+    if as_json:
+        show(rows, as_json=True)
+        return
+    show([{name: value for name, value in row.items() if name != "error"} for row in rows], as_json=False, title=str(run))
+    for row in rows:
+        if row["error"]:
+            typer.echo(f"{row['cell']} {row['name']}: {row['error']}")
+    counts = Counter(row["status"] for row in rows)
+    typer.echo(f"{len(rows)} cells: " + ", ".join(f"{number} {status}" for status, number in counts.items()))
 
 
 def described(folder: CellFolder) -> dict[str, str]:

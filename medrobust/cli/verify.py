@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +14,10 @@ from medrobust.errors import USAGE, SpecError, StoreError
 from medrobust.store import FINISHED, MARKER, CellFolder, Run, open_run, run_digest
 
 if TYPE_CHECKING:
-    from medrobust.recheck import Recheck
+    from medrobust.recheck import Mismatch, Recheck
+
+FIRST = 3
+"""How many of a long list are shown."""
 
 
 def command(
@@ -36,15 +39,16 @@ def command(
         raise SpecError(msg)
     found = committed_problems(run) if committed else problems(open_run(run))
     checks = list(rechecks(open_run(run), sample, seed, device)) if sample else []
-    found += [line for check in checks for line in lines(run, check)]
-    notes = [f"{check.name}: not computed again: {reason}" for check in checks for reason in check.unable]
+    wrong = bool(found) or any(check.problem or check.differing for check in checks)
     if as_json:
-        said = [{"problem": problem} for problem in found] + [{"note": note} for note in notes]
-        print(json.dumps(said, indent=2))  # noqa: T201 - the command's output
+        notes = [f"{check.name}: not computed again: {reason}" for check in checks for reason in check.unable]
+        found += [line for check in checks for line in every_line(run, check)]
+        print(json.dumps([{"problem": problem} for problem in found] + [{"note": note} for note in notes], indent=2))  # noqa: T201
     else:
-        for line in (*notes, *found, *([] if found else [summary(run, checks, committed)])):
+        told = [line for check in checks for line in lines(run, check)]
+        for line in (*not_again(checks), *found, *told, *([] if wrong else [summary(run, checks, committed)])):
             typer.echo(line)
-    if found:
+    if wrong:
         raise typer.Exit(USAGE)
 
 
@@ -115,10 +119,45 @@ def rechecks(run: Run, sample: int, seed: int, device: str) -> Iterator[Recheck]
             yield recheck(run, folder, sample, seed, device)
 
 
+def where(run: Path, check: Recheck) -> str:
+    return f"{run}/cells/{check.cell} ({check.name})"
+
+
+def every_line(run: Path, check: Recheck) -> list[str]:
+    """All that differs in a cell, one line each."""
+    return [f"{where(run, check)}: {line}" for line in (*([check.problem] if check.problem else []), *(one.text for one in check.differing))]
+
+
 def lines(run: Path, check: Recheck) -> list[str]:
-    """What differs in a cell, one line each."""
-    where = f"{run}/cells/{check.cell} ({check.name})"
-    return [f"{where}: {line}" for line in (*([check.problem] if check.problem else []), *(one.text for one in check.differing))]
+    """The same by metric: one line where one row differs, else how many and the first few."""
+    found = [f"{where(run, check)}: {check.problem}"] if check.problem else []
+    metrics: dict[str, list[Mismatch]] = {}
+    for one in check.differing:
+        metrics.setdefault(one.metric, []).append(one)
+    for metric, differing in metrics.items():
+        if len(differing) == 1:
+            found.append(f"{where(run, check)}: {differing[0].text}")
+            continue
+        rows, cases = ({key(one) for one in differing} for key in (lambda one: (one.case, one.label), lambda one: one.case))
+        found.append(f"{where(run, check)}: {metric}: {len(rows)} rows of {len(cases)} cases differ")
+        found += [f"  {one.text}" for one in differing[:FIRST]]
+        found += [f"  and {len(differing) - FIRST} more (--json lists all)"] if len(differing) > FIRST else []
+    return found
+
+
+def not_again(checks: Sequence[Recheck]) -> list[str]:
+    """What could not be computed again: each reason once, with its metrics and the cells that it holds for."""
+    held: dict[str, dict[str, list[str]]] = {}
+    for check in checks:
+        for line in check.unable:
+            what, _, reason = line.rpartition(": ") if line.endswith("stored") else ("", "", line)
+            held.setdefault(reason, {}).setdefault(check.name, []).extend([what] if what else [])
+    found = []
+    for reason, cells in held.items():
+        told = ", ".join(list(cells)[:FIRST]) + (f" and {len(cells) - FIRST} more cells" if len(cells) > FIRST else "")
+        what = ", ".join(dict.fromkeys(each for names in cells.values() for each in names))
+        found.append(f"{told}: not computed again: {f'{what}: ' if what else ''}{reason}")
+    return found
 
 
 def summary(run: Path, checks: list[Recheck], committed: bool) -> str:

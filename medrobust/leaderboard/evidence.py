@@ -45,6 +45,7 @@ class Record:
     level: ok, info, warn or invalid, with one line a reason. error: why it failed.
     threat: white-box, black-box or no-box, what the attack was shown; empty where that is not known.
     budget: name and options of what it might change.
+    data_digest: of its data's configuration, which names of cases do not tell; empty where it is not known.
     cost: numbers of env.json, such as `seconds`, `forward passes`, `gradient passes`. environment: its words, such as package versions.
     """
 
@@ -71,6 +72,7 @@ class Record:
     explains: bool = False
     threat: str = ""
     budget: Mapping[str, str | float | None] = field(default_factory=dict)
+    data_digest: str = ""
 
     @property
     def names(self) -> tuple[str | int, ...]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from medrobust.leaderboard.overview.standing import Overview, Standing
+from medrobust.leaderboard.pairs import Pair
 from medrobust.leaderboard.tables import Column, Entry
 from medrobust.leaderboard.text import estimate, number
 
@@ -59,11 +60,16 @@ class Move:
         return {**named, **sides, "moved": self.moved, "why": list(self.why)}
 
 
-def moves(first: Sequence[Overview], second: Sequence[Overview]) -> tuple[Move, ...]:
-    """Every entrant of overviews of one data set; data sets that one side alone has are left out."""
+def moves(first: Sequence[Overview], second: Sequence[Overview], pairs: Iterable[Pair] = ()) -> tuple[Move, ...]:
+    """Every entrant of overviews of one data set; data sets that one side alone has are left out.
+
+    pairs: the cells behind them; conditions whose cells hold other data under one name are left out.
+    """
     others = {_data_set(one): one for one in second}
-    pairs = [(one, others[_data_set(one)]) for one in first if _data_set(one) in others]
-    return tuple(move for pair in pairs for move in _moves(*pair))
+    apart = {(pair.first.track, pair.first.data, pair.first.data_label, pair.first.condition) for pair in pairs if not pair.paired}
+    found = [(one, others[_data_set(one)]) for one in first if _data_set(one) in others]
+    made = [(one, move) for one, two in found for move in _moves(one, two)]
+    return tuple(move for one, move in made if (one.track, one.data, one.data_label, move.condition) not in apart)
 
 
 def _data_set(overview: Overview) -> tuple[str, str, str, str]:

@@ -73,6 +73,7 @@ def _record(folder: CellFolder) -> Record:
         explains=cell.explainer is not None,
         threat=str(machine.get("threat", "")),
         budget={"name": cell.budget.name, **_scalars(cell.budget.options)} if cell.budget else {},
+        data_digest=cell.data_digest,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,14 +13,19 @@ import numpy as np
 import pytest
 import seg_rows
 from rows import Plan, synthetic, write_committed
+from scipy import stats
 
 from medrobust.cli.app import call
 from medrobust.leaderboard.differences import differences
 from medrobust.leaderboard.evidence import Evidence, evidence
 from medrobust.leaderboard.moves import Move, Side, moves
 from medrobust.leaderboard.overview.build import overviews
+from medrobust.leaderboard.pairs import pairs, unpaired
+from medrobust.leaderboard.sources import commit, load
+from medrobust.run import compute
 from medrobust.stats import Sample
 from medrobust.stats.paired import holm, permutation
+from medrobust.store import Run
 
 MODELS = (("recon-unet", "none"), ("recon-unet", "fnaf-robust"))
 PLAN = Plan(models=MODELS, attacks=("fnaf-random", "fnaf-gradient"), conditions=("4x", "8x"), patients=8, transfer=False)
@@ -67,6 +73,87 @@ def test_metrics_do_not_pay_for_each_other() -> None:
     assert [each.p for each in own] == [2 / 2**8] * 4
     assert [each.adjusted for each in own] == [4 * 2 / 2**8] * 4
     assert {each.adjusted for each in found if each.metric != "ssim"} == {1.0}
+
+
+def test_an_invalid_cell_is_marked_and_costs_the_others_nothing() -> None:
+    one = synthetic(PLAN)
+    two = changed(one, "ssim", lambda values: values + 0.01)
+    spoilt = evidence("spoilt", two.rows, [replace(r, **INVALID) if r.attack == "none" and r.condition == "8x" else r for r in two.records])  # type: ignore[arg-type]
+    found = [each for each in differences(one, spoilt) if each.metric == "ssim"]
+    assert [each.level for each in found] == ["ok", "ok", "invalid", "invalid"]
+    assert [each.adjusted for each in found[:2]] == [2 * 2 / 2**8] * 2, "two cells are left in the family"
+    assert all(math.isnan(each.adjusted) and each.reasons == ("V13: left the budget",) for each in found[2:])
+    assert found[2].plain()["adjusted"] is None
+
+
+# The same names, other patients
+
+
+def test_cases_of_one_name_are_paired_where_the_data_have_one_digest_alone() -> None:
+    one, two = synthetic(PLAN), synthetic(replace(PLAN, seed=0))
+    other = [replace(record, digest=record.digest[::-1], data_digest="b" * 12) for record in two.records]
+    known = evidence("A", one.rows, [replace(record, data_digest="a" * 12) for record in one.records])
+    for records, words in (
+        (other, f"mri-phantom test has the digest {'a' * 12} in A, mri-phantom test has {'b' * 12} in B"),
+        ([replace(record, data_digest="") for record in other], "it is not known whether mri-phantom test is the same in A and B: B did not"),
+    ):
+        unlike = evidence("B", two.rows, records)
+        (line,) = unpaired(pairs(known, unlike))
+        assert words in line
+        assert line.endswith("(12 cells)")
+        for each in differences(known, unlike):
+            assert (each.paired, each.cases, each.equal, each.shift, each.mcnemar) == (False, 0, 0, None, None)
+            assert math.isnan(each.p)
+            assert math.isnan(each.adjusted)
+            assert each.difference == pytest.approx(each.second - each.first)
+        assert moves(overviews(known), overviews(unlike), pairs(known, unlike)) == ()
+    alike = evidence("B", two.rows, [replace(record, data_digest="a" * 12) for record in other])
+    assert unpaired(pairs(known, alike)) == ()
+    assert all(each.paired for each in differences(known, alike))
+    assert len(moves(overviews(known), overviews(alike), pairs(known, alike))) == len(MODELS) * 2
+    split = evidence("B", two.rows.assign(split="val"), [replace(r, data_digest="a" * 12, split="val") for r in other])
+    single = [evidence(side.suite, side.rows[side.rows["cell"] == side.records[0].digest], side.records[:1]) for side in (known, split)]
+    assert not any(each.paired for each in differences(single[0], single[1]))
+
+
+def test_the_data_digest_is_kept_by_a_run_and_by_what_is_committed_of_it(make_run: Callable[..., Run], tmp_path: Path) -> None:
+    run = make_run()
+    assert {compute(run.path, digest) for digest in run.digests} == {"done"}
+    digests = {folder.digest: folder.cell.data_digest for folder in run.cells()}
+    assert all(digests.values())
+    assert {record.digest: record.data_digest for record in load(run.path).records} == digests
+    commit(run.path, tmp_path / "committed")
+    assert {record.digest: record.data_digest for record in load(tmp_path / "committed").records} == digests
+
+
+# Effects beside p
+
+
+def test_continuous_metrics_have_a_shift_and_those_of_0_and_1_a_table() -> None:
+    one = synthetic(PLAN)
+    rng = np.random.default_rng(0)
+    flips = changed(one, "information", lambda values: (values > np.median(values)).astype(float), "fnaf-random")
+    after = changed(flips, "information", lambda values: np.where(rng.random(len(values)) < 0.2, 1.0, values), "fnaf-random")
+    moved_ssim = changed(after, "ssim", lambda values: values + rng.normal(0.01, 0.02, len(values)))
+    found = {(each.cell, each.metric, each.label): each for each in differences(flips, moved_ssim)}
+    rates = found["4x recon-unet fnaf-random", "information", ""]
+    held = [side.rows[(side.rows["metric"] == "information") & (side.rows["cell"] == side.records[1].digest)] for side in (flips, moved_ssim)]
+    before, later = (rows.sort_values("case")["value"].to_numpy() for rows in held)
+    gained, lost = int((later > before).sum()), int((later < before).sum())
+    assert gained
+    assert rates.shift is None
+    assert rates.mcnemar is not None
+    assert (rates.mcnemar.first_only, rates.mcnemar.second_only) == (lost, gained)
+    assert rates.mcnemar.p == pytest.approx(stats.binomtest(lost, lost + gained).pvalue)
+    quality = found["4x recon-unet none", "ssim", ""]
+    assert quality.mcnemar is None
+    assert quality.shift is not None
+    sides = [side.rows[(side.rows["metric"] == "ssim") & (side.rows["cell"] == side.records[0].digest)] for side in (flips, moved_ssim)]
+    gaps = np.subtract(*(rows.sort_values("case")["value"].to_numpy() for rows in reversed(sides)))
+    walsh = [(gaps[i] + gaps[j]) / 2 for i in range(len(gaps)) for j in range(i, len(gaps))]
+    assert quality.shift.estimate == pytest.approx(np.median(walsh))
+    assert quality.shift.low < quality.shift.estimate < quality.shift.high
+    assert quality.plain()["shift"]["low"] == quality.shift.low
 
 
 # What moved a rank
@@ -161,10 +248,15 @@ def test_the_verb_shows_p_and_moves_and_gives_both_as_json(tmp_path: Path, capsy
     said = capsys.readouterr().out
     assert "p (Holm)" in said
     assert "What moved a rank" in said
+    assert "invalid, not to be believed: V13: left the budget" in said
+    assert max(map(len, said.splitlines())) <= 80
+    for name in ("dice pancreas", "surface-distance pancreas", "displacement mean"):
+        assert f"\n{name} " in said, "a name is not broken"
     assert "pgd: measured in A, invalid (V13: left the budget) in B" in said
     assert call(["compare", str(first), str(second), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert set(found) == {"differences", "ranks"}
+    assert set(found) == {"differences", "ranks", "notes"}
+    assert found["notes"] == []
     assert {one["p"] for one in found["differences"]} == {1.0}
     best = next(one for one in found["ranks"] if one["entrant"] == "seg-unet + adversarial")
     assert (best["moved"], best["first"]["tier"], best["second"]["tier"]) == (True, 1, None)

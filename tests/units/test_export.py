@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import norm_rows
 import pandas as pd
 import pytest
 import seg_rows
@@ -103,6 +104,26 @@ def test_a_task_holds_each_case_of_each_algorithm_once_as_challenger_checks(fold
     assert {one["task"] for one in found} == {"phantom: MNI152 head, 320x320 test, 4x, clean"}
     value = load(folder).rows.query("metric == 'ssim' and target == 'zero-filled' and case == 'vol01.h5'")["value"].item()
     assert float(next(one["value"] for one in found if one["case"] == "vol01.h5" and one["algorithm"] == "zero-filled")) == value
+
+
+def test_clean_images_are_one_task_however_many_budgets_there_are() -> None:
+    answers = {"net": {"none": "1101", "pgd": "0100"}, "net + jpeg": {"none": "1100", "pgd": "1000"}}
+    budgets = ("2/255", "4/255", "8/255")
+    whole = norm_rows.made({key: values for budget in budgets for key, values in norm_rows.board(answers, budget).items()})
+    found = challenger.challenge(whole).table
+    assert list(dict.fromkeys(found["task"])) == ["made: by hand test, clean", *(f"made: by hand test, {budget}, pgd" for budget in budgets)]
+    assert len(found) == 4 * 2 * 4
+    clean = found[found["task"] == "made: by hand test, clean"]
+    assert clean["value"].to_list() == [1, 1, 0, 1, 1, 1, 0, 0]
+
+
+def test_clean_images_of_conditions_with_other_values_or_an_invalid_cell_stay_tasks_of_their_own() -> None:
+    tasks = set(challenger.challenge(synthetic(replace(PLAN, conditions=("4x", "8x"))), "ssim").table["task"])
+    assert tasks == {f"phantom: MNI152 head, 320x320 test, {condition}, clean" for condition in ("4x", "8x")}
+    answers = {"net": {"none": "1101", "pgd": "0100"}, "net + jpeg": {"none": "1100", "pgd": "1000"}}
+    cells = {key: values for budget in ("1", "2", "4") for key, values in norm_rows.board(answers, budget).items()}
+    found = challenger.challenge(norm_rows.made(cells, changes={("net", "none", "4"): {"level": "invalid"}})).table
+    assert {task for task in found["task"] if task.endswith("clean")} == {"made: by hand test, 1 and 2, clean", "made: by hand test, 4, clean"}
 
 
 def test_what_is_missing_or_invalid_is_na_and_never_a_number() -> None:

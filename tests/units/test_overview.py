@@ -16,6 +16,7 @@ from norm_rows import EPSILON, Cells, board, made, record, rows
 
 from medrobust.leaderboard.build import text
 from medrobust.leaderboard.evidence import COLUMNS, Evidence, evidence, joined
+from medrobust.leaderboard.overview.as_table import as_table
 from medrobust.leaderboard.overview.build import overviews
 from medrobust.leaderboard.overview.intervals import means
 from medrobust.leaderboard.overview.standing import Overview, Standing
@@ -230,6 +231,17 @@ def test_structures_missed_under_any_compared_attack_are_counted() -> None:
     missed = of(found, BAD).missed
     assert missed is not None
     assert (missed.estimate, missed.cases) == (0.25, 8)
+
+
+def test_what_is_known_of_missed_structures_is_known_of_the_entrant_in_every_form() -> None:
+    cells = board({name: {"none": [0.9] * 4, "pgd": [0.5, 0.6, 0.7, 0.8]} for name in (BAD, GOOD)})
+    base = made(cells, track="seg-linf", metric="dice")
+    attacked = [one for one in base.records if one.attack != "none"]
+    more = [row for one in attacked for row in rows(one, "missed-organ", "100-" if one.defense == "none" else "0000", "liver")]
+    found = only(evidence(base.suite, _with(base, more), base.records))
+    lines = {line.labels[1]: line.validity for line in as_table(found).lines}
+    assert lines[BAD].reasons == ("1 of 4 values are missing and enter no average",)
+    assert {one.name: one.validity for one in found.standings} == {BAD: lines[BAD], GOOD: lines[GOOD]}
 
 
 def _with(base: Evidence, more: list[dict[str, object]]) -> pd.DataFrame:

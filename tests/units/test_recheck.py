@@ -140,6 +140,57 @@ def test_a_query_that_was_not_reported_is_taken_from_the_cell(make_run: MakeRun)
     assert len(recheck(run, folder, 12).differing) == 12
 
 
+# Rows that only an attack's trace gives
+
+
+@pytest.fixture
+def believed(make_run: MakeRun) -> Run:
+    """With a metric that gives nothing at all without the trace, and one that never looks at it."""
+    run = make_run(TRANSFER, ("attacked: [tiny-error]", "attacked: [tiny-error, loss-path, change-linf]"))
+    names = {folder.digest for folder in run.cells() if folder.cell.name in ("half unet tiny-search", "half unet tiny-search from zero-filled")}
+    sources = {folder.cell.source for folder in run.cells() if folder.digest in names and folder.cell.source}
+    assert {compute(run.path, digest) for digest in sorted(sources | names, key=lambda one: one not in sources)} == {"done"}
+    return run
+
+
+def test_a_metric_that_needs_the_trace_for_every_row_is_excused_and_said(believed: Run) -> None:
+    found = checked(believed, "half unet tiny-search", sample=3)
+    assert (found.differing, found.problem) == ((), "")
+    names = (*(f"loss-path {label}" for label in ("first", "highest", "last", "three-quarters")), "tiny-error q=1", "tiny-error q=3")
+    assert found.unable == tuple(f"{name}: read off the attack's queries, which are not stored" for name in names)
+    assert checked(believed, "half unet tiny-search from zero-filled").unable == ()
+
+
+@pytest.mark.parametrize(
+    ("metric", "label"),
+    [
+        ("tiny-error", "seen"),  # its metric reads the trace, but this case has no such value with one either
+        ("loss-path", "halfway"),  # a label that its metric does not name, though it names all of its own
+        ("change-linf", "first"),  # a metric that never looks at the trace
+        ("tiny-volume", ""),  # no metric of this cell
+    ],
+)
+def test_no_trace_excuses_a_row_that_was_added(believed: Run, metric: str, label: str) -> None:
+    extra = {"metric": metric, "label": label, "case": "test0#0", "value": 0.1}
+    forged(believed, "half unet tiny-search", lambda rows: [*rows, {**rows[0], **extra}])
+    found = checked(believed, "half unet tiny-search").differing
+    assert [(one.case, one.metric, one.label, one.found) for one in found] == [("test0#0", metric, label, None)]
+
+
+def test_no_trace_excuses_a_row_that_was_removed_or_changed(believed: Run) -> None:
+    gone = ("test1#1", "change-linf", "")
+    forged(believed, "half unet tiny-search", lambda rows: [row for row in rows if (row["case"], row["metric"], row["label"]) != gone])
+    (one,) = checked(believed, "half unet tiny-search").differing
+    assert (one.case, one.metric, one.stored) == ("test1#1", "change-linf", None)
+    forged(believed, "half unet tiny-search from zero-filled", edited("test2#0", "change-linf", value=0.3))
+    (one,) = checked(believed, "half unet tiny-search from zero-filled").differing
+    assert (one.case, one.stored) == ("test2#0", 0.3)
+    extra = {"metric": "loss-path", "label": "first", "case": "test0#0", "value": 0.1}
+    forged(believed, "half unet tiny-search from zero-filled", lambda rows: [*rows, {**rows[0], **extra}])
+    names = {one.metric for one in checked(believed, "half unet tiny-search from zero-filled").differing}
+    assert names == {"change-linf", "loss-path"}, "a replay has no trace that could have given a row"
+
+
 # Rows that were changed, every digest made right
 
 
@@ -241,6 +292,18 @@ def test_the_verb_says_what_differs_in_one_line_each_and_exits_1(run: Run, capsy
     found = [one["problem"] for one in json.loads(capsys.readouterr().out) if "problem" in one]
     assert len(found) == 1
     assert "case 'test2#1': tiny-error: stored 0.25" in found[0]
+
+
+def test_many_rows_that_differ_are_counted_by_metric_and_the_first_are_shown(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    forged(run, "half unet none", lambda rows: [row | {"value": row["value"] + (row["metric"] == "tiny-error")} for row in rows])
+    assert call(["verify", str(run.path), "--sample", "12"]) == 1
+    said = capsys.readouterr().out.splitlines()
+    where = f"{run.path}/cells/{folder_of(run, 'half unet none').digest} (half unet none)"
+    at = said.index(f"{where}: tiny-error: 23 rows of 12 cases differ")
+    assert [line.startswith("  case 'test0#") for line in said[at + 1 : at + 4]] == [True] * 3
+    assert said[at + 4 :] == ["  and 20 more (--json lists all)"]
+    assert call(["verify", str(run.path), "--sample", "12", "--json"]) == 1
+    assert sum("problem" in one for one in json.loads(capsys.readouterr().out)) == 23
 
 
 def test_the_table_that_leaderboards_read_is_held_against_the_cells(run: Run) -> None:

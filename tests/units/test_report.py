@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
+import norm_rows
 import pytest
 import seg_rows
 from rows import Plan, synthetic
@@ -18,7 +19,8 @@ from medrobust.leaderboard.render.report_html import report_text
 from medrobust.leaderboard.report.build import chosen, cut, report
 from medrobust.leaderboard.report.content import Part, Report
 from medrobust.leaderboard.report.harm import WORST, worst_cases
-from medrobust.leaderboard.section import Model, sections
+from medrobust.leaderboard.report.untested import threats
+from medrobust.leaderboard.section import Model, Section, sections
 from medrobust.leaderboard.seg_deform.attacks import models
 from medrobust.leaderboard.seg_deform.clean import clean
 from medrobust.leaderboard.tables import Column, Entry, Line, Table
@@ -75,7 +77,7 @@ def test_numbers_are_those_of_the_leaderboard() -> None:
     before, worst = (whole(entry, column) for entry in (standing.clean, standing.worst))
     lost = number(missed.estimate or 0, replace(column, scale=100, digits=1))
     sentence = f"Dice is {before} % on clean images and {worst} % in the worst case."
-    assert part.short == (f"{sentence} In that worst case {lost} % of structures are missed altogether.",)
+    assert part.short == (f"{sentence} {lost} % of structures are missed altogether under at least one of these attacks.",)
 
 
 def test_the_worst_cases_are_those_that_lose_most_to_the_attack_that_takes_most() -> None:
@@ -100,6 +102,31 @@ def test_of_a_rate_cases_that_more_attacks_break_come_first_in_words() -> None:
     assert {case.clean for case in cases} <= {"yes"}
     assert {case.attacked for case in cases} <= {"no"}
     assert [case.by for case in cases] == sorted((case.by for case in cases), reverse=True)
+
+
+def linf() -> Section:
+    """Four cases under two budgets, each with a control that draws noise, two attacks and a replay; all are right when clean."""
+    cells = {
+        ("net", attack, condition): values
+        for condition, attacks in {
+            "2/255": {"none": "1111", "noise": "1101", "fgsm": "1111", "pgd": "0111", "pgd from other": "1111"},
+            "8/255": {"none": "1111", "noise": "1100", "fgsm": "0111", "pgd": "0011", "pgd from other": "0101"},
+        }.items()
+        for attack, values in attacks.items()
+    }
+    special = {"noise": {"control": True}, "pgd from other": {"source": "0" * 12, "threat": ""}}
+    changes = {key: special[key[1]] for key in cells if key[1] in special}
+    (section,) = sections(joined([norm_rows.made(cells, changes=changes)]))
+    return section
+
+
+def test_a_case_has_one_line_against_clean_images_alone_and_replays_are_counted_apart() -> None:
+    cases = worst_cases(linf(), Model("net", "none"), HEADLINES["cls-linf"])
+    assert [(case.case, case.condition, case.attack, case.clean, case.attacked, case.by) for case in cases] == [
+        ("c00", "8/255", "fgsm", "yes", "no", "2 of 2, 1 of 1 replays"),
+        ("c01", "8/255", "pgd", "yes", "no", "1 of 2, 0 of 1 replays"),
+        ("c02", "8/255", "pgd from other", "yes", "no", "0 of 2, 1 of 1 replays"),
+    ], "the last case is wrong under noise alone"
 
 
 def test_invalid_cells_are_no_worst_case() -> None:
@@ -179,6 +206,23 @@ def test_threats_that_no_believed_cell_has_are_gaps() -> None:
     invalid = {f"seg-unet none {name}": INVALID for name in EFFECTS}
     assert "attacks that see the model's gradients" in gaps(one(board(invalid, threat="white-box"))[1])
     assert gaps(plain()[1])["what attackers were shown"] == "not recorded for 3 of 3 attacked cells"
+
+
+def test_threats_are_gaps_beside_replays_and_beside_attacks_that_say_nothing() -> None:
+    found = board(threat="white-box")
+    replay = replace(found.records[1], digest="0" * 12, attack="pgd from seg-unet+adversarial", source=found.records[1].digest, threat="")
+    records = [*found.records, replay]
+    own = [record for record in records if (record.target, record.defense) == PLAIN]
+    said = {gap.what: gap.why for gap in threats(own)}
+    assert said == {
+        "attacks that see the model's answers alone": "no black-box cell to be believed",
+        "attacks that never ask the model": "no no-box cell to be believed",
+    }
+    unheard = {gap.what: gap.why for gap in threats([replace(record, threat="") for record in own])}
+    assert unheard["attacks that see the model's gradients"] == "no white-box cell known to be believed"
+    assert unheard["what attackers were shown"] == "not recorded for 3 of 3 attacked cells"
+    spoilt = [replace(record, level="invalid") if record.source else record for record in own]
+    assert {gap.what: gap.why for gap in threats(spoilt)}["images that were found on another model"] == "no replay to be believed"
 
 
 def test_phantoms_are_no_patients_and_other_specs_of_the_track_are_named() -> None:

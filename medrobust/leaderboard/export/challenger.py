@@ -7,10 +7,10 @@ and its function `as.challenge` document them.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from medrobust.errors import SpecError
 from medrobust.files import replacing
@@ -26,6 +26,17 @@ if TYPE_CHECKING:
 
 HEAD = ("task", "case", "algorithm", "value")
 HEADLINE = "headline"
+CLEAN = "clean"
+Line = tuple[str, str, float]
+"""Case, algorithm and value."""
+
+
+class Task(NamedTuple):
+    """What names a task of one data set; parts that say nothing are empty."""
+
+    condition: str
+    probe: str
+    seed: str
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,7 @@ f"R: as.challenge(read.csv({json.dumps(path.name)}), {columns}, smallBetter = {s
 
 
 def challenge(evidence: Evidence, metric: str = HEADLINE, label: str | None = None) -> Challenge:
-    """One task a data set, condition, attack and seed; one algorithm a target with its defense, or an explainer of one.
+    """One task a data set, condition, attack and seed, clean images once; one algorithm a target with its defense, or an explainer of one.
 
     metric: `headline` is what the track is ranked by. label: of a metric; None takes what has no label, and where every value has one the mean over
     a case's labels. Algorithms without a value of the metric anywhere are left out, as are tasks. Raises SpecError where nothing is left.
@@ -96,18 +107,36 @@ def _section(section: Section, metric: str, label: str | None) -> Challenge | No
     values = found.groupby(["cell", "case"])["value"].mean()
     have = set(found["cell"])
     algorithms = {algorithm(record, section.records) for record in section.records if record.digest in have}
-    lines: list[tuple[str, str, str, float]] = []
+    made: dict[Task, list[Line]] = {}
     invalid = 0
-    for name, records in tasks(section).items():
+    for task, records in tasks(section).items():
         planned = [record for record in records if algorithm(record, section.records) in algorithms]
         cases = sorted({case for record in planned if record.digest in have for case in values[record.digest].index})
         invalid += sum(record.digest in have and record.level == "invalid" for record in planned)
+        made[task] = []
         for record in planned:
             own = values[record.digest].to_dict() if record.digest in have and record.level != "invalid" else {}
-            lines += [(name, case, algorithm(record, section.records), own.get(case, float("nan"))) for case in cases]
+            made[task] += [(case, algorithm(record, section.records), own.get(case, float("nan"))) for case in cases]
     import pandas as pd
 
+    data = f"{section.data_label} {section.split}"
+    lines = [(", ".join(part for part in (data, *task) if part), *line) for task, held in once(made).items() for line in held]
     return Challenge(pd.DataFrame(lines, columns=list(HEAD)), words, better, invalid)
+
+
+def once(made: Mapping[Task, list[Line]]) -> dict[Task, list[Line]]:
+    """Clean images once, where conditions that differ in their budget alone have them line for line alike: named by these, by none where all are."""
+    alike: dict[tuple[str, str], list[Task]] = {}
+    for task, lines in made.items():
+        if task.probe == CLEAN:
+            alike.setdefault((task.seed, repr(lines)), []).append(task)
+    found: dict[Task, list[Line]] = {}
+    for task, lines in made.items():
+        same = alike.get((task.seed, repr(lines)), [task]) if task.probe == CLEAN else [task]
+        if same[0] == task:
+            every = len(same) > 1 and len(same) == sum(other.probe == CLEAN and other.seed == task.seed for other in made)
+            found[task._replace(condition="" if every else " and ".join(one.condition for one in same))] = lines
+    return found
 
 
 def _values(section: Section, metric: str, label: str | None) -> tuple[pd.DataFrame, str, bool | None]:
@@ -131,14 +160,13 @@ def _values(section: Section, metric: str, label: str | None) -> tuple[pd.DataFr
     return rows[rows["label"] == chosen], f"{metric} {chosen}".strip(), better
 
 
-def tasks(section: Section) -> dict[str, list[Record]]:
+def tasks(section: Section) -> dict[Task, list[Record]]:
     """Cells that are compared, by task; the attack of an explainer's cell is the explainer, so it names an algorithm and no task."""
     seeds = {record.seed for record in section.records}
-    found: dict[str, list[Record]] = {}
+    found: dict[Task, list[Record]] = {}
     for record in section.records:
-        probe = [] if record.explains else ["clean" if record.attack == "none" else record.attack]
-        seed = [f"seed {record.seed}"] if len(seeds) > 1 else []
-        found.setdefault(", ".join([f"{section.data_label} {section.split}", record.condition, *probe, *seed]), []).append(record)
+        probe = "" if record.explains else CLEAN if record.attack == "none" else record.attack
+        found.setdefault(Task(record.condition, probe, f"seed {record.seed}" if len(seeds) > 1 else ""), []).append(record)
     return found
 
 

@@ -191,7 +191,7 @@ class Placed:
             missed=lacking,
             patients=patients,
             cases=own.cases or by_attack[0].cases,
-            validity=together(by_attack[0].validity, own.validity, reason),
+            validity=together(by_attack[0].validity, worst([own.validity, *([lacking.validity] if lacking else [])]), reason),
             cost=costs([self.section.by_digest[digest].cost for digest in records]),
             own=self.own_entries[entrant],
         )

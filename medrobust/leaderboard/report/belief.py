@@ -80,7 +80,8 @@ def short(overviews: Sequence[Overview], standings: Sequence[Standing], records:
             over = f" and {worst} in the worst case" if overview.attacks else ""
             over += f", {_said(one.own, column)} over every attack made on it" if one.own is not None else ""
             missed = one.missed.estimate if one.missed is not None else None
-            lost = "" if missed is None else f" In that worst case {100 * missed:.1f} % of structures are missed altogether."
+            under = " under at least one of these attacks" if overview.attacks else ""
+            lost = "" if missed is None else f" {100 * missed:.1f} % of structures are missed altogether{under}."
             where = f"{one.condition}: " if several else ""
             found.append(f"{where}{column.name[:1].upper()}{column.name[1:]} is {clean} on clean images{over}.{lost}")
     invalid = sum(record.measured and record.level == "invalid" for record in records)

@@ -30,7 +30,10 @@ class Gap:
 
 @dataclass(frozen=True)
 class Case:
-    """One case, as text. clean, attacked: the headline before and after. by: of a rate, how many attacks do it, such as `3 of 5`."""
+    """One case, as text.
+
+    clean, attacked: the headline before and after. by: of a rate, how many attacks do it, such as `3 of 5`, and how many replays, `1 of 2 replays`.
+    """
 
     case: str
     patient: str

@@ -10,6 +10,7 @@ from medrobust.leaderboard.evidence import Record
 from medrobust.leaderboard.measure import Quantity, measure
 from medrobust.leaderboard.overview.headlines import Headline
 from medrobust.leaderboard.overview.standing import Overview, Standing
+from medrobust.leaderboard.overview.trials import place
 from medrobust.leaderboard.report.content import Case
 from medrobust.leaderboard.section import Model, Section
 from medrobust.leaderboard.tables import Column, Line, Table
@@ -85,30 +86,40 @@ def missed_structures(section: Section, model: Model) -> Table | None:
 
 
 def worst_cases(section: Section, model: Model, headline: Headline) -> tuple[Case, ...]:
-    """The cases that lose most of the headline, each under the attack that takes most; of equal losses those that more attacks bring about."""
+    """The cases that lose most of the headline, a line each, under the attack or replay that takes most.
+
+    Of equal losses those that more attacks bring about, then more replays. What stands for clean images is the headline's to say.
+    """
     rows = headline.rows(section)
     believed = [r for r in section.records if (r.target, r.defense) == model and r.measured and r.level != "invalid" and not r.explains]
     values = {cell: group.groupby("case")["value"].mean().to_dict() for cell, group in rows.groupby("cell")}
     patients = dict(zip(rows["case"], rows["patient"], strict=True))
-    found: list[tuple[float, int, Case]] = []
-    for clean in (record for record in believed if record.attack == "none" or record.control):
-        attacked = [r for r in believed if (r.condition, r.seed) == (clean.condition, clean.seed) and r.attack != "none" and not r.control]
-        for case, before in values.get(clean.digest, {}).items():
-            after = {r.attack: values[r.digest][case] for r in attacked if case in values.get(r.digest, {})}
-            if after:
-                found.append(_loss(headline, (str(case), str(patients[case]), clean.condition), before, after))
-    found.sort(key=lambda one: (-one[0], -one[1], one[2].case))
-    return tuple(case for loss, _, case in found[:MOST] if loss > 0)
+    placed = [(record, place(record, section, headline)) for record in believed]
+    worst: dict[str, tuple[tuple[float, int, int], Case]] = {}
+    for clean in (record for record, where in placed if where and not where.attack):
+        near = [(record, where) for record, where in placed if (record.condition, record.seed) == (clean.condition, clean.seed)]
+        attacks = {record.attack: values.get(record.digest, {}) for record, where in near if where and where.attack}
+        replays = {record.attack: values.get(record.digest, {}) for record, _ in near if record.source is not None}
+        for case, before in ((str(name), value) for name, value in values.get(clean.digest, {}).items()):
+            after, again = ({name: held[case] for name, held in made.items() if case in held} for made in (attacks, replays))
+            if after or again:
+                found = _loss(headline, (case, str(patients[case]), clean.condition), before, after, again)
+                worst[case] = max(worst.get(case, found), found, key=lambda one: one[0])
+    most = sorted(worst.values(), key=lambda one: (*(-size for size in one[0]), one[1].case))
+    return tuple(case for (loss, _, _), case in most[:MOST] if loss > 0)
 
 
-def _loss(headline: Headline, names: tuple[str, str, str], before: float, after: Mapping[str, float]) -> tuple[float, int, Case]:
-    """How much is lost, to how many attacks, and the case."""
+def _loss(
+    headline: Headline, names: tuple[str, str, str], before: float, attacks: Mapping[str, float], replays: Mapping[str, float]
+) -> tuple[tuple[float, int, int], Case]:
+    """How much is lost, to how many attacks and to how many replays; and the case."""
     sign = 1.0 if headline.better else -1.0
+    after = {**attacks, **replays}
     hardest = min(after, key=lambda name: sign * after[name])
     loss = sign * (before - after[hardest])
-    alike = sum(sign * (before - value) >= loss for value in after.values())
-    by = f"{alike} of {len(after)}" if headline.rate else ""
-    return loss, alike, Case(*names, hardest, _value(before, headline), _value(after[hardest], headline), by)
+    alike, again = (sum(sign * (before - value) >= loss for value in made.values()) for made in (attacks, replays))
+    by = f"{alike} of {len(attacks)}" + (f", {again} of {len(replays)} replays" if replays else "")
+    return (loss, alike, again), Case(*names, hardest, _value(before, headline), _value(after[hardest], headline), by if headline.rate else "")
 
 
 def _value(value: float, headline: Headline) -> str:

@@ -40,16 +40,20 @@ def unplanned(section: Section, own: Sequence[Record]) -> list[Gap]:
 
 
 def threats(own: Sequence[Record]) -> list[Gap]:
-    """Kinds of attacker that no believed cell has."""
+    """Kinds of attacker that no believed cell has; replays are shown nothing, and count as no kind but their own."""
     attacks = [record for record in own if record.attack != "none" and not record.explains]
     if not attacks:
         return [Gap("attacks", "none was made on this model")]
-    unknown = sum(not record.threat for record in attacks)
-    believed = {record.threat for record in attacks if record.measured and record.level != "invalid" and not record.control}
-    found = [Gap(words, f"no {threat} cell to be believed") for threat, words in THREATS.items() if threat not in believed and not unknown]
-    if not any(record.source for record in attacks):
-        found.append(Gap("images that were found on another model", "none was replayed on this one"))
-    return found + ([Gap("what attackers were shown", f"not recorded for {unknown} of {len(attacks)} attacked cells")] if unknown else [])
+    believed = [record for record in attacks if record.measured and record.level != "invalid" and not record.control]
+    shown = {record.threat for record in believed}
+    made = [record for record in attacks if record.source is None]
+    unknown = sum(not record.threat for record in made)
+    known = " known" if unknown else ""
+    found = [Gap(words, f"no {threat} cell{known} to be believed") for threat, words in THREATS.items() if threat not in shown]
+    if not any(record.source for record in believed):
+        replayed = any(record.source for record in attacks)
+        found.append(Gap("images that were found on another model", f"no replay{' to be believed' if replayed else ' was made on this one'}"))
+    return found + ([Gap("what attackers were shown", f"not recorded for {unknown} of {len(made)} attacked cells")] if unknown else [])
 
 
 def others(suite: str, specs: Mapping[str, str]) -> list[Gap]:
