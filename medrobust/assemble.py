@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from medrobust import registry
 from medrobust.cell import Cell, Configured
+from medrobust.data.watched import Watched
 from medrobust.digests import digest
 from medrobust.errors import CellError, MedrobustError
 from medrobust.options import typed
@@ -23,7 +24,10 @@ from medrobust.types import Attack, Batch, Budget, Case, Data, Explainer, Metric
 
 @dataclass(frozen=True)
 class Bench:
-    """Everything a cell needs, ready to run."""
+    """Everything a cell needs, ready to run.
+
+    read: patients whose cases its defense read while it was made.
+    """
 
     data: Data
     cases: tuple[Case, ...]
@@ -33,6 +37,7 @@ class Bench:
     metrics: tuple[Metric, ...]
     explainer: Explainer | None = None
     fit: Data | None = None
+    read: frozenset[str] = frozenset()
 
     def first(self) -> Batch:
         """The first case of all, on the CPU, however many are done already."""
@@ -79,10 +84,11 @@ def assemble(cell: Cell, device: str) -> Bench:
     fit: Data | None = build("data", cell.fit) if cell.fit else None
     if fit and cell.fit:
         expect("data", cell.fit.name, fit.digest, cell.fit_digest)
+    watched = Watched(data)
     if cell.defense:
         rng = torch.Generator().manual_seed(derive(cell.seed, "defense", cell.target_digest, cell.data_digest))
         with blame(f"defense {cell.defense.name}"):
-            target = build("defenses", cell.defense)(target, data, rng)
+            target = build("defenses", cell.defense)(target, cast("Data", watched), rng)
     return Bench(
         data,
         cases,
@@ -92,6 +98,7 @@ def assemble(cell: Cell, device: str) -> Bench:
         tuple(build("metrics", metric) for metric in cell.metrics),
         build("explainers", cell.explainer) if cell.explainer else None,
         fit,
+        frozenset(watched.read),
     )
 
 

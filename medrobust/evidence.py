@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from medrobust import registry
@@ -14,6 +14,9 @@ from medrobust.store import CellFolder
 from medrobust.targets import zoo
 from medrobust.targets.card import Card
 from medrobust.types import Data
+
+FITTED = "train"
+"""The split that a `Trainable` learns from; on `val` it only looks at what it learned, as targets do."""
 
 
 @runtime_checkable
@@ -33,9 +36,9 @@ def gather(folder: CellFolder, bench: Bench) -> Evidence:
         violations=state.violations,
         dependence=state.dependence,
         training_mode=any(network.training for network in modules(bench.target)),
-        lowest=state.lowest,
+        lowest=0.0 if state.clean_lowest < 0 else state.lowest,
         patients=frozenset(case.patient for case in bench.cases),
-        trained_on=trained_on(card, cell, bench.data),
+        trained_on=trained_on(card, cell, bench),
         figures=card.figures if card and figures_apply(card, cell) else {},
         threat=bench.attack.threat if bench.attack else "",
         passes=state.forward / cell.cases if bench.attack and cell.cases else 0.0,
@@ -43,11 +46,24 @@ def gather(folder: CellFolder, bench: Bench) -> Evidence:
     )
 
 
-def trained_on(card: Card | None, cell: Cell, data: Data) -> frozenset[str] | None:
-    """Patients of the split that the card names, where it names these data; None where it does not."""
-    if card is None or card.training.get("data") != cell.data.name:
-        return None
-    split = str(card.training.get("split", "train"))
+def trained_on(card: Card | None, cell: Cell, bench: Bench) -> Mapping[str, frozenset[str]]:
+    """Who learned from these data, and from which patients: the target, its defense, the attack or explainer; who did not is left out.
+
+    The target did where its card names these data, from the split that it names. A defense did from the cases that it read while it was made. What is
+    trained before it attacks or explains did from the split `train` of the data that it is fitted on.
+    """
+    found: dict[str, frozenset[str]] = {}
+    if card and card.training.get("data") == cell.data.name:
+        found["target"] = patients(bench.data, str(card.training.get("split", "train")))
+    if bench.read:
+        found["defense"] = bench.read
+    if bench.fit and cell.fit and cell.fit.name == cell.data.name:
+        found["explainer" if cell.explainer else "attack"] = patients(bench.fit, FITTED)
+    return found
+
+
+def patients(data: Data, split: str) -> frozenset[str]:
+    """Of a split, by name."""
     return frozenset(data.patients_of(split) if isinstance(data, NamesPatients) else [case.patient for case in data.cases(split)])
 
 

@@ -13,7 +13,7 @@ from medrobust.cell import Cell
 from medrobust.digests import digest
 from medrobust.errors import CellError
 from medrobust.fitting import Report, fitted
-from medrobust.guard import Guarded, Passes
+from medrobust.guard import Guarded, unguarded
 from medrobust.outcomes import check_explained
 from medrobust.randomness import CaseRandom, derive
 from medrobust.types import Again, Batch, Case, Data, Explained, Explainer, Target
@@ -55,10 +55,10 @@ class Explaining:
         if key not in self.ready:
             guarded = self.guarded
             if key != (0, False):
-                target = shuffled(guarded.target, seed) if randomised else guarded.target
-                guarded = replace(guarded, target=target, passes=Passes())
+                target = unguarded(guarded)
+                guarded = guarded.around(shuffled(target, seed) if randomised else target)
             own = self.cell.seed if seed == 0 else derive(self.cell.seed, "again", seed)
-            self.ready[key] = fitted(self.explainer, guarded.target, self.data, own, self.report), guarded
+            self.ready[key] = fitted(self.explainer, unguarded(guarded), self.data, own, self.report), guarded
         return self.ready[key]
 
     def _explain(self, explainer: Explainer, guarded: Guarded, batch: Batch, rng: CaseRandom) -> Explained:

@@ -28,7 +28,7 @@ class State:
     attempts: how often a worker started on it. error: one line, where it failed; `traceback` for --debug.
     cases, rows: how many are on disk; rows_digest: of the finished cases.jsonl.
     violations: case -> how it left the budget. artifact: digest of the stored images.
-    lowest: lowest attacked intensity where the clean images have none below zero, else 0.
+    lowest, clean_lowest: the lowest intensity of the attacked and of the clean images that is below zero, else 0.
     seconds, forward, gradient: what it cost, over all attempts; passes are those of the attack or explainer.
     probe_seconds: of `seconds`, what the attack or explainer itself took.
     probed: what the target showed before it was attacked. dependence: difference between a case predicted alone and in a batch.
@@ -44,6 +44,7 @@ class State:
     violations: Mapping[str, str] = field(default_factory=dict)
     artifact: str = ""
     lowest: float = 0.0
+    clean_lowest: float = 0.0
     seconds: float = 0.0
     forward: float = 0
     gradient: float = 0

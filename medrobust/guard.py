@@ -45,7 +45,7 @@ class Guarded:
     filled: a pass of fewer cases is filled up with copies of its last, so that every pass is of one size; copies are not counted.
     """
 
-    target: Target
+    _target: Target
     threat: str = WHITE_BOX
     micro_batch: int = 1
     filled: bool = False
@@ -56,25 +56,37 @@ class Guarded:
         return self.threat == WHITE_BOX
 
     @property
+    def target(self) -> Target:
+        """What is guarded, for white-box probes alone."""
+        if not self.white_box:
+            msg = f"what stands behind the guard is closed to {self.threat} probes"
+            raise AttributeError(msg)
+        return self._target
+
+    def around(self, target: Target) -> Guarded:
+        """The same guard around another target, which counts for itself."""
+        return replace(self, _target=target, passes=Passes())
+
+    @property
     def network(self) -> nn.Module:
         """The network itself, for white-box probes alone; what is run on it is reported to `count`."""
         if not self.white_box:
             msg = f"the network of a target is closed to {self.threat} probes"
             raise AttributeError(msg)
-        found: nn.Module = self.target.network  # type: ignore[attr-defined]
+        found: nn.Module = self._target.network  # type: ignore[attr-defined]
         return found
 
     @property
     def shows_logits(self) -> bool:
         """Whether `logits` will answer this probe."""
-        return self.white_box and isinstance(self.target, ShowsLogits)
+        return self.white_box and isinstance(self._target, ShowsLogits)
 
     def logits(self, image: Tensor, batch: Batch) -> Tensor:
         """A classifier's logits, (n, k), for white-box probes alone: a black-box one sees probabilities."""
         if not self.white_box:
             msg = f"the logits of a target are closed to {self.threat} probes"
             raise AttributeError(msg)
-        ask: Callable[[Tensor], Tensor] = self.target.logits  # type: ignore[attr-defined]
+        ask: Callable[[Tensor], Tensor] = self._target.logits  # type: ignore[attr-defined]
         return self._ask(lambda piece, _: ask(piece), image, batch)
 
     def count(self, forward: float = 0, gradient: float = 0) -> None:
@@ -84,35 +96,38 @@ class Guarded:
 
     @property
     def task(self) -> str:
-        return self.target.task
+        return self._target.task
 
     @property
     def digest(self) -> str:
-        return self.target.digest
+        return self._target.digest
 
     def __call__(self, image: Tensor, batch: Batch) -> Tensor:
         """The target's prediction, (n, c, *space)."""
-        return self._ask(self.target.__call__, image, batch)
+        return self._ask(self._target.__call__, image, batch)
 
     def loss(self, image: Tensor, batch: Batch) -> Tensor:
         """The target's loss, (n,)."""
-        return self._ask(self.target.loss, image, batch)
+        return self._ask(self._target.loss, image, batch)
 
     def to(self, device: torch.device | str) -> Guarded:
-        return replace(self, target=self.target.to(device))
+        return replace(self, _target=self._target.to(device))
 
     def _ask(self, question: Callable[[Tensor, Batch], Tensor], image: Tensor, batch: Batch) -> Tensor:
-        """`micro_batch` cases at a time; without a graph in inference mode, and even then the answer is an ordinary tensor."""
+        """`micro_batch` cases at a time; answers carry no graph unless the probe may have one.
+
+        Not in inference mode: there a target that asks for gradients of its own, as one that optimises at inference does, raises.
+        """
         if self.threat == NO_BOX:
             msg = f"a target answers no {self.threat} probe: found a question, expected none"
             raise RuntimeError(msg)
         tracked = image.requires_grad or any(tensor.requires_grad for tensor in batch.context.values())
         with_graph = self.white_box and torch.is_grad_enabled() and tracked
-        with torch.inference_mode(not with_graph):
+        with torch.set_grad_enabled(with_graph):
             pieces = zip(torch.split(image, self.micro_batch), sections(batch, self.micro_batch), strict=True)
             answers = [self._pass(question, piece, section) for piece, section in pieces]
         self.passes.forward += len(image)
-        answer = torch.cat(answers)
+        answer = torch.cat(answers) if with_graph else torch.cat(answers).detach()
         if answer.requires_grad:
             answer.register_hook(self._count_gradient)  # type: ignore[no-untyped-call]
         return answer
@@ -126,6 +141,11 @@ class Guarded:
 
     def _count_gradient(self, gradient: Tensor) -> None:
         self.passes.gradient += len(gradient)
+
+
+def unguarded(target: Target) -> Target:
+    """What stands behind a guard, for the harness and for metrics: an attack or explainer that asks for it has left its threat model."""
+    return target._target if isinstance(target, Guarded) else target
 
 
 def singly(target: Target) -> Target:

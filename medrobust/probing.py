@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from medrobust.metrics.classification import probabilities
 from medrobust.types import Attack, Batch, Budget, Target
 
 CASES = 2
+"""Of the cell, its first ones, whatever its batch."""
 ANSWERS = 3
 ROUNDING = 2.0**-24
 """Half of the distance from 1 to the next float32: a smaller probability of all other classes is lost beside it."""
@@ -37,7 +39,7 @@ class AskedGradients(TorchFunctionMode):
 
 
 def probe(target: Target, batch: Batch, attack: Attack | None = None, budget: Budget | None = None, micro_batch: int = 1) -> Probed:
-    """What the target shows when it is asked about the first cases of `batch`.
+    """What the target shows when it is asked about a few cases, the first `CASES` of a cell.
 
     It costs `ANSWERS` forward passes a case, before white-box attacks one more and a backward pass, and of classifiers one for their logits.
     Random generators are left as they were found. What is drawn differs between the answers.
@@ -45,18 +47,16 @@ def probe(target: Target, batch: Batch, attack: Attack | None = None, budget: Bu
     attack: the cell's own, None where it has none. budget: of the attack. micro_batch: as in `Guarded`.
     A target says that it is stochastic by an attribute `stochastic`, an attack that it averages over draws by `expectation`, how many.
     """
-    some = batch.select(range(min(CASES, len(batch))))
     white = attack is not None and attack.threat == WHITE_BOX
     asked = Guarded(target, WHITE_BOX if white else BLACK_BOX, micro_batch)
-    devices = [some.image.device] if some.image.is_cuda else []
-    with torch.random.fork_rng(devices=devices), frozen(target):
-        image = some.image.clone().requires_grad_(white)
+    with drawing_aside(batch), frozen(target):
+        image = batch.image.clone().requires_grad_(white)
         with torch.set_grad_enabled(white), AskedGradients() as inside:
-            answer = asked(image, some)
+            answer = asked(image, batch)
         with torch.no_grad():
-            others = [asked(some.image, some) for _ in range(ANSWERS - 1)]
-            normalised = are_probabilities(target, some.image)
-        gradient = slopes(asked, answer, some) if white else {}
+            others = [asked(batch.image, batch) for _ in range(ANSWERS - 1)]
+            normalised = are_probabilities(target, batch.image)
+        gradient = slopes(asked, answer, batch) if white else {}
     answer = answer.detach()
     moved = torch.stack([(other - answer).abs().max() for other in others]).max() / answer.abs().max().clamp_min(torch.finfo(answer.dtype).tiny)
     return Probed(
@@ -66,9 +66,26 @@ def probe(target: Target, batch: Batch, attack: Attack | None = None, budget: Bu
         autograd=inside.count,
         normalised=normalised,
         certain=certain(answer) if target.task == "classification" else None,
-        grey=grey(budget, some.image) if attack is not None else None,
+        grey=grey(budget, batch.image) if attack is not None else None,
         **gradient,
     )
+
+
+def dependence(target: Target, batch: Batch) -> float:
+    """Largest difference between a case answered alone and among the others of `batch`, relative to the largest value.
+
+    It costs two forward passes a case. Random generators are left as they were found.
+    """
+    asked = Guarded(target, BLACK_BOX, len(batch))
+    with drawing_aside(batch), frozen(target):
+        together = asked(batch.image, batch)
+        alone = torch.cat([asked(batch.image[[row]], batch.select([row])) for row in range(len(batch))])
+    return float((together - alone).abs().max() / together.abs().max().clamp_min(torch.finfo(together.dtype).tiny))
+
+
+def drawing_aside(batch: Batch) -> AbstractContextManager[None]:
+    """Random generators are as they were found once the block is left."""
+    return torch.random.fork_rng(devices=[batch.image.device] if batch.image.is_cuda else [])
 
 
 def slopes(asked: Guarded, answer: Tensor, batch: Batch) -> dict[str, Any]:

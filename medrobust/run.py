@@ -26,7 +26,7 @@ from medrobust.guard import BLACK_BOX, Fingerprint, Guarded, Passes, frozen
 from medrobust.judge import judge
 from medrobust.measure import Measure
 from medrobust.outcomes import check_attacked, check_prediction
-from medrobust.probing import probe
+from medrobust.probing import CASES, dependence, probe
 from medrobust.store import FINISHED, CellFolder, Run, State, open_run
 from medrobust.types import Attacked, Batch, Case, Outcome
 
@@ -118,13 +118,10 @@ class Loop:
         todo = [case for case in self.bench.cases if case.case not in finished]
         with frozen(self.bench.target):
             before = Fingerprint.of(self.bench.target)
+            self._probe(before)
             for start in range(0, len(todo), self.batch):
                 self.claim.check()
-                outcome = self._step(todo[start : start + self.batch], before)
-                if not start:
-                    self._keep_dependence(outcome)
-            if not todo:
-                self._keep_dependence(self._clean(self.bench.cases[: self.batch], before))
+                self._step(todo[start : start + self.batch])
             changed = before.changes(Fingerprint.of(self.bench.target))
         if changed and not self.folder.state().probed["alters"]:
             msg = f"{self._who()}: left the target with other {changed}; expected it to be left alone"
@@ -141,15 +138,11 @@ class Loop:
         self.folder.write(replace(state, cases=len(finished), violations=violations))
         return finished
 
-    def _step(self, cases: Sequence[Case], before: Fingerprint) -> Outcome:
-        """One batch, from the file to its rows on disk; before: the target as it was made."""
+    def _step(self, cases: Sequence[Case]) -> None:
+        """One batch, from the file to its rows on disk."""
         began = time.perf_counter()
         asked = replace(self.guarded.passes)
-        with blame(f"data {self.folder.cell.data.name}"):
-            batch = self.bench.data.load(cases).to(self.device)
-        started = time.perf_counter()
-        self._probe(batch, before)
-        began += time.perf_counter() - started
+        batch = self._load(cases)
         started = time.perf_counter()
         with blame(self._who()):
             attacked = check_attacked(batch, self._attack(batch))
@@ -181,38 +174,33 @@ class Loop:
                 violations={**state.violations, **named},
                 seconds=state.seconds + time.perf_counter() - began,
                 probe_seconds=state.probe_seconds + probed,
-                lowest=min(state.lowest, lowest(batch, attacked)),
+                lowest=min(state.lowest, float(attacked.image.min())),
+                clean_lowest=min(state.clean_lowest, float(batch.image.min())),
                 forward=state.forward + spent.forward - asked.forward,
                 gradient=state.gradient + spent.gradient - asked.gradient,
             )
         )
         self.folder.append(rows)
-        return outcome
 
-    def _clean(self, cases: Sequence[Case], before: Fingerprint) -> Outcome:
-        """Cases as they are, for checks of the target where nothing is left to compute."""
+    def _load(self, cases: Sequence[Case]) -> Batch:
         with blame(f"data {self.folder.cell.data.name}"):
-            batch = self.bench.data.load(cases).to(self.device)
-        self._probe(batch, before)
-        return Outcome(batch, Attacked(batch.image), batch.image)
+            return self.bench.data.load(cases).to(self.device)
 
-    def _probe(self, batch: Batch, before: Fingerprint) -> None:
-        """What the target shows on the first batch; kept, so that the verdict does not depend on where a cell was interrupted."""
+    def _probe(self, before: Fingerprint) -> None:
+        """What the target shows on the cell's first cases; asked once and kept: no verdict depends on the batch, or on where a cell was interrupted.
+
+        before: the target as it was made.
+        """
         state = self.folder.state()
         if state.probed:
             return
+        first = self._load(self.bench.cases[:CASES])
         with blame(f"target {self.folder.cell.columns['target']}"):
-            found = probe(self.bench.target, batch, self.bench.attack, self.bench.budget, self.guarded.micro_batch)
+            found = probe(self.bench.target, first, self.bench.attack, self.bench.budget, self.guarded.micro_batch)
+            differing = dependence(self.bench.target, first)
         self.claim.check()
         alters = before.changes(Fingerprint.of(self.bench.target))
-        self.folder.write(replace(state, probed=plain(replace(found, alters=alters))))
-
-    def _keep_dependence(self, outcome: Outcome) -> None:
-        """The largest dependence on the batch that was seen, over all attempts."""
-        found = self._batch_dependence(outcome)
-        self.claim.check()
-        state = self.folder.state()
-        self.folder.write(replace(state, dependence=max(state.dependence, found)))
+        self.folder.write(replace(state, probed=plain(replace(found, alters=alters)), dependence=differing))
 
     def _attack(self, batch: Batch) -> Attacked:
         if self.source:
@@ -233,16 +221,6 @@ class Loop:
                 msg = f"found {len(violations)} entries, expected {len(batch)}"
                 raise ValueError(msg)
         return violations
-
-    def _batch_dependence(self, outcome: Outcome) -> float:
-        """Largest difference between a case predicted alone and among others, relative to the largest value."""
-        batch = outcome.attacked_batch
-        ends = sorted({0, len(batch) - 1})
-        judged = Guarded(self.bench.target, BLACK_BOX, len(batch))
-        together = judged(batch.image, batch)
-        alone = torch.cat([judged(batch.image[[index]], batch.select([index])) for index in ends])
-        scale = together.abs().max().clamp_min(torch.finfo(together.dtype).tiny)
-        return float((together[ends] - alone).abs().max() / scale)
 
     def _who(self) -> str:
         cell = self.folder.cell
@@ -268,8 +246,3 @@ def unreported(attacked: Attacked, passes: float) -> str:
     if trace is None or passes <= trace.shape[1]:
         return ""
     return f"asked the target {passes:g} times a case, its trace holds {trace.shape[1]} queries"
-
-
-def lowest(batch: Batch, attacked: Attacked) -> float:
-    """The lowest attacked intensity where the clean images have none below zero, else 0."""
-    return min(0.0, float(attacked.image.min())) if float(batch.image.min()) >= 0 else 0.0

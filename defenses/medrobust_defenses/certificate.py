@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from medrobust.guard import Guarded
+from medrobust.guard import unguarded
 from medrobust.stats.rates import clopper_pearson
 from medrobust.types import Outcome
 from medrobust_defenses.smoothing import Smoothed
@@ -98,7 +98,7 @@ class Abstained:
 
 def smoothed_of(outcome: Outcome) -> Smoothed | None:
     """The smoothed classifier that was judged, seen through the guard; None where it was another target."""
-    found = outcome.target.target if isinstance(outcome.target, Guarded) else outcome.target
+    found = outcome.target and unguarded(outcome.target)
     return found if isinstance(found, Smoothed) else None
 
 

@@ -42,7 +42,7 @@ def late_rise(evidence: Evidence) -> Finding:
     """
     first, late, highest = (evidence.values("loss-path", label) for label in ("first", "three-quarters", "highest"))
     cases = [case for case in highest if case in first and case in late]
-    if not cases or evidence.passes < FEWEST_QUERIES or evidence.control:
+    if not cases or evidence.passes < FEWEST_QUERIES or evidence.control or evidence.drawn:
         return None
     answers = evidence.values("correct")
     still = [case for case in cases if answers.get(case, 1.0)]
@@ -56,7 +56,7 @@ def late_rise(evidence: Evidence) -> Finding:
 def better_query_not_returned(evidence: Evidence) -> Finding:
     """An attack that had a better query must return it: no `q=...` label of a metric lies above the judged value."""
     metrics = {row["metric"] for row in evidence.rows if re.fullmatch(r"q=\d+", row["label"])}
-    if not metrics:
+    if not metrics or evidence.drawn:
         return None
     worse: dict[str, float] = {}
     for metric in metrics:
@@ -72,7 +72,7 @@ def better_query_not_returned(evidence: Evidence) -> Finding:
 def silent_success(evidence: Evidence) -> Finding:
     """An attack that fooled a classifier on its way returns an image that does."""
     values = evidence.values("silent-success")
-    if not values:
+    if not values or evidence.drawn:
         return None
     cases = [case for case, value in values.items() if value]
     return f"{some(cases)} were fooled by a query, and not by what was returned" if len(cases) > SILENT_SHARE * len(values) else ""
@@ -88,7 +88,7 @@ def budget_left(evidence: Evidence) -> Finding:
 
 
 def below_zero(evidence: Evidence) -> Finding:
-    """No attacked image goes below zero where the clean ones do not."""
+    """No attacked image goes below zero where no clean one of the cell does."""
     if not evidence.attacked:
         return None
     return f"attacked images reach {evidence.lowest:.4g}, clean ones hold no negative value" if evidence.lowest < 0 else ""
@@ -101,7 +101,7 @@ def lost_in_saving(evidence: Evidence) -> Finding:
     """
     fooled = evidence.values("fooled")
     values = {case: value for case, value in evidence.values("survives-saving").items() if not fooled or fooled.get(case)}
-    if not values:
+    if not values or evidence.drawn:
         return None
     share = sum(values.values()) / len(values)
     message = f"{share:.0%} of the images that fool the target still do once saved, expected at least {SURVIVING_SHARE:.0%}"
@@ -127,7 +127,7 @@ def wrong_cases_repaired(evidence: Evidence) -> Finding:
     """
     clean, answers = evidence.values("clean-correct"), evidence.values("correct")
     wrong = [case for case, right in clean.items() if not right and case in answers]
-    if not wrong or not evidence.threat or not evidence.passes or evidence.control:
+    if not wrong or not evidence.threat or not evidence.passes or evidence.control or evidence.drawn:
         return None
     repaired = [case for case in wrong if answers[case]]
     if len(repaired) < FEWEST_REPAIRED or len(repaired) <= REPAIRED_SHARE * len(wrong):
@@ -138,7 +138,7 @@ def wrong_cases_repaired(evidence: Evidence) -> Finding:
 def wrong_cases_counted(evidence: Evidence) -> Finding:
     """Cases that are wrong when clean have an answer, and count as no success of the attack."""
     clean = evidence.values("clean-correct")
-    if not clean or not evidence.attacked:
+    if not clean or not evidence.attacked or evidence.drawn:
         return None
     wrong = {case for case, right in clean.items() if not right}
     answers, fooled = evidence.values("correct"), evidence.values("fooled")

@@ -10,6 +10,7 @@ from medrobust.judge.evidence import Evidence
 
 WHITE = "white-box attacks"
 ATTACKED = "attacked cells"
+STILL = "targets that do not draw at random"
 
 CHECKS = (
     Check("V01", "warn", target.saturated, "rows `saturated`"),
@@ -22,19 +23,19 @@ CHECKS = (
     Check("V03", "warn", target.scarce_gradient, WHITE),
     Check("V04", "invalid", target.graph_interrupted, WHITE),
     Check("V05", "warn", target.optimises_at_inference, ATTACKED),
-    Check("V10", "warn", attack.still_climbing, f"{WHITE}, rows `loss-path`, {attack.FEWEST_QUERIES} queries or more"),
-    Check("V10", "info", attack.still_searching, f"black-box attacks, rows `loss-path`, {attack.FEWEST_QUERIES} queries or more"),
-    Check("V11", "invalid", attack.better_query_not_returned, "rows `q=...` of a metric"),
-    Check("V11", "invalid", attack.silent_success, "rows `silent-success`"),
+    Check("V10", "warn", attack.still_climbing, f"{WHITE} on {STILL}, rows `loss-path`, {attack.FEWEST_QUERIES} queries or more"),
+    Check("V10", "info", attack.still_searching, f"black-box attacks on {STILL}, rows `loss-path`, {attack.FEWEST_QUERIES} queries or more"),
+    Check("V11", "invalid", attack.better_query_not_returned, f"{STILL}, rows `q=...` of a metric"),
+    Check("V11", "invalid", attack.silent_success, f"{STILL}, rows `silent-success`"),
     Check("V13", "invalid", attack.budget_left, ATTACKED),
     Check("V13", "warn", attack.below_zero, ATTACKED),
-    Check("V13", "warn", attack.lost_in_saving, "rows `survives-saving`"),
+    Check("V13", "warn", attack.lost_in_saving, f"{STILL}, rows `survives-saving`"),
     Check("V14", "invalid", target.batch_dependent),
     Check("V15", "warn", attack.restarts_differ, "rows `restart-loss`"),
     Check("V16", "warn", target.clean_figures_missed, "clean cells on the data of the target's card"),
-    Check("V17", "invalid", attack.wrong_cases_repaired, "attacks that ask the target, rows `correct` and `clean-correct`"),
-    Check("V17", "invalid", attack.wrong_cases_counted, "rows `clean-correct`, with `correct` or `fooled`"),
-    Check("V18", "invalid", target.trained_on_test, "cells on the data of the target's card"),
+    Check("V17", "invalid", attack.wrong_cases_repaired, f"attacks that ask {STILL}, rows `correct` and `clean-correct`"),
+    Check("V17", "invalid", attack.wrong_cases_counted, f"attacks on {STILL}, rows `clean-correct`, with `correct` or `fooled`"),
+    Check("V18", "invalid", target.trained_on_test, "cells on data that the target, its defense, or what attacks or explains it learned from"),
     Check("V19", "warn", attack.information_lost, "rows `information`"),
     Check("V19", "warn", attack.anatomy_folded, "rows `folding`"),
     Check("V19", "info", attack.truth_moved, "rows `dice-floor`"),

@@ -50,7 +50,7 @@ def worst_level(levels: Iterable[str]) -> str:
     return max(levels, key=LEVELS.index, default="ok")
 
 
-def some(cases: Iterable[str]) -> str:
+def some(cases: Iterable[str], what: str = "case") -> str:
     """A count with a few names, such as `3 cases (a, b, ...)`."""
     names = sorted(cases)
-    return f"{len(names)} {'case' if len(names) == 1 else 'cases'} ({', '.join(names[:2])}{', ...' if len(names) > 2 else ''})"
+    return f"{len(names)} {what}{'' if len(names) == 1 else 's'} ({', '.join(names[:2])}{', ...' if len(names) > 2 else ''})"

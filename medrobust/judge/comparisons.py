@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 
@@ -78,8 +78,11 @@ def unbounded_attack_fails(column: ColumnEvidence) -> Findings:
         attacks = column.attacks(condition, kind)
         if not attacks:
             continue
+        together = worst_case(attacks)
+        if not len(together.cases):
+            continue
         compared = True
-        left = 1 - worst_case(attacks).mean
+        left = 1 - together.mean
         if left > UNBEATEN_SHARE:
             labels = {cell.record.attack for cell in attacks}
             all_of_them = [cell for other in column.conditions for cell in column.attacks(other, kind) if cell.record.attack in labels]
@@ -146,9 +149,10 @@ def ascending(group: Sequence[tuple[float, Measured]]) -> list[Measured]:
 
 
 def noise_does_as_well(column: ColumnEvidence) -> Findings:
-    """Random noise within the same budget, or what else is a control or never asks the target, does less harm than an attack.
+    """Each attack does measurably more harm than random noise within the same budget, or what else is a control or never asks the target.
 
-    Where it does no harm beyond the clean images, nothing is said: neither then may an attack within that budget.
+    Nothing is said where noise does no measurable harm beyond the clean images, for neither then may an attack within that budget; nor where it does
+    so much that the worst answer to every case would not be measurably more.
     """
     found: list[Found] = []
     compared = False
@@ -159,16 +163,19 @@ def noise_does_as_well(column: ColumnEvidence) -> Findings:
             continue
         for noise in column.attacks(condition, "control"):
             compared = True
-            harmless, made = shared(clean, noise)
-            if made.mean <= harmless.mean:
+            if not exceeds(noise, clean):
                 continue
             for attack in attacks:
-                random, sought = shared(noise, attack)
-                if len(random.cases) and random.mean >= sought.mean:
-                    numbers = against(noise, attack, column.metric)
-                    message = f"{named(noise)}, a control, does as much harm as {named(attack)}, {numbers}"
+                random, _ = shared(noise, attack)
+                if len(random.cases) and room_above(random, column.metric) and not exceeds(attack, random):
+                    message = f"{named(attack)} does no measurably more harm than {named(noise)}, a control, {against(attack, noise, column.metric)}"
                     found.append(Found(message, digests([attack])))
     return tuple(found) if compared else None
+
+
+def room_above(cell: Measured, metric: str) -> bool:
+    """Whether more harm could be measured: the worst answer to every case, where a metric has one, would be more than chance explains."""
+    return metric not in ("correct", "dice") or exceeds(replace(cell, harm=np.ones_like(cell.harm)), cell)
 
 
 def differences_hidden(column: ColumnEvidence) -> Findings:

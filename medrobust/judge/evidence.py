@@ -45,8 +45,8 @@ class Evidence:
 
     rows: all rows of the cell. violations: case -> how it left the budget.
     dependence: relative difference between a case predicted alone and in a batch. training_mode: some network was not in evaluation mode.
-    lowest: lowest intensity of an attacked image where the clean ones have none below zero, else 0.
-    patients: of the cell's cases; trained_on: of the card's training data, None where the card names other data.
+    lowest: lowest intensity of an attacked image where no clean one of the cell has any below zero, else 0.
+    patients: of the cell's cases. trained_on: who learned from these data, such as `target` or `defense` -> from which patients.
     figures: the card's measured figures, empty where they were measured on other data or other cases.
     threat: what the cell's own attack was shown; empty for clean, explained and replayed cells.
     passes: forward passes that the attack made, a case. probed: None where the target was not asked, as in cells of older versions.
@@ -59,7 +59,7 @@ class Evidence:
     training_mode: bool = False
     lowest: float = 0.0
     patients: frozenset[str] = frozenset()
-    trained_on: frozenset[str] | None = None
+    trained_on: Mapping[str, frozenset[str]] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
     threat: str = ""
     passes: float = 0.0
@@ -68,6 +68,11 @@ class Evidence:
     def values(self, metric: str, label: str = "") -> dict[str, float]:
         """case -> value."""
         return {row["case"]: row["value"] for row in self.rows if row["metric"] == metric and row["label"] == label}
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the target says that it draws at random: what two answers to one image tell apart is then chance."""
+        return self.probed is not None and self.probed.stochastic
 
     @property
     def attacked(self) -> bool:

@@ -135,11 +135,11 @@ def declared_by(figure: str, evidence: Evidence) -> dict[str, float]:
 
 
 def trained_on_test(evidence: Evidence) -> Finding:
-    """No patient of the test cases was trained on."""
-    if evidence.trained_on is None:
+    """No patient of the test cases was trained on, be it by the target, its defense, or what attacks or explains it."""
+    if not evidence.trained_on:
         return None
-    both = sorted(evidence.patients & evidence.trained_on)
-    return f"the target was trained on {some(both)} of these data" if both else ""
+    both = {who: evidence.patients & patients for who, patients in evidence.trained_on.items()}
+    return "; ".join(f"the {who} was trained on {some(patients, 'patient')} of these data" for who, patients in both.items() if patients)
 
 
 def weights_ignored(evidence: Evidence) -> Finding:

@@ -54,7 +54,7 @@ def explain(explainer: Explainer, bench: Bench, batch: Batch | None = None, targ
     batch = bench.batch() if batch is None else batch
     guarded = Guarded(target or bench.target(), explainer.threat)
     ready = trained(explainer, bench)
-    with frozen(guarded.target), torch.set_grad_enabled(guarded.white_box):
+    with frozen(guarded), torch.set_grad_enabled(guarded.white_box):
         return ready(guarded, batch, bench.random(batch.cases))
 
 

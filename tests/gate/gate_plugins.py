@@ -1,8 +1,8 @@
-"""A classifier so simple that its robustness is known, and targets and attacks that each deserve one finding of the validity gate."""
+"""A classifier so simple that its robustness is known, and targets, attacks, explainers and metrics that each deserve one finding."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from medrobust.budgets import Norm
 from medrobust.digests import digest
 from medrobust.metrics.classification import predicted
+from medrobust.metrics.norm_bounded import clean_right
 from medrobust.randomness import CaseRandom, derive
 from medrobust.targets.classification import entropy
-from medrobust.types import Attacked, Batch, Case, Data, Target
+from medrobust.types import Attacked, Batch, Case, Data, Explained, Outcome, Target
 
 SIZE = 8
 
@@ -23,17 +24,18 @@ SIZE = 8
 class GateData:
     """Grey squares whose left half is brighter (class 1) or darker than the right, by twice a margin of up to .1; every sixth is labelled wrongly.
 
-    A change of L-infinity length above its margin turns a case round, and none below does.
+    A change of L-infinity length above its margin turns a case round, and none below does. signed: every second image lies around zero.
     """
 
     task: ClassVar[str] = "classification"
     label: ClassVar[str] = "gate: two halves"
     intensity_unit: ClassVar[str] = ""
     patients: int = 24
+    signed: bool = False
 
     @property
     def digest(self) -> str:
-        return digest(["gate", self.patients])
+        return digest(["gate", self.patients, self.signed])
 
     def cases(self, split: str) -> Sequence[Case]:
         return [Case(f"{split} case {index:03d}", f"{split} patient {index:03d}", f"{split} case {index:03d}") for index in range(self.patients)]
@@ -46,7 +48,8 @@ class GateData:
             texture = 0.3 * (torch.rand(1, SIZE, SIZE, generator=generator) - 0.5)
             left, right = texture[:, :, : SIZE // 2], texture[:, :, SIZE // 2 :]
             margin = 0.005 + 0.095 * torch.rand((), generator=generator)
-            images.append(0.5 + torch.cat([left - left.mean() + side * margin, right - right.mean() - side * margin], 2))
+            centre = 0.0 if self.signed and index % 2 else 0.5
+            images.append(centre + torch.cat([left - left.mean() + side * margin, right - right.mean() - side * margin], 2))
             labels.append(int(side > 0) ^ int(index % 6 == 5))
         return Batch(torch.stack(images), torch.tensor(labels), tuple(cases))
 
@@ -59,14 +62,15 @@ class GateNet:
     kind: str = "honest"
 
     def build(self) -> nn.Module:
-        return Training() if self.kind == "training" else Reader(self.kind)
+        return Training() if self.kind == "training" else Weighted() if self.kind == "weighted" else Reader(self.kind)
 
 
 class Reader(nn.Module):
     def __init__(self, kind: str) -> None:
         super().__init__()
         self.kind = kind
-        self.gain = nn.Parameter(torch.tensor(2000.0 if kind == "certain" else 10.0))
+        self.gain = nn.Parameter(torch.tensor({"certain": 2000.0, "unsure": 0.1}.get(kind, 10.0)))
+        self.register_buffer("answers", torch.zeros(()))
 
     def forward(self, image: Tensor) -> Tensor:
         kind = self.kind
@@ -78,6 +82,8 @@ class Reader(nn.Module):
             image = (64 * image).round() / 64
         elif kind == "optimising":
             image = image + denoised(image)
+        elif kind == "counting":
+            self.answers += 1
         few = kind == "brittle"
         left = self.gain * (image[..., :2, :1] if few else image[..., : SIZE // 2]).mean((1, 2, 3))
         right = self.gain * (image[..., :2, -1:] if few else image[..., SIZE // 2 :]).mean((1, 2, 3))
@@ -91,10 +97,23 @@ class Reader(nn.Module):
 
 def denoised(image: Tensor) -> Tensor:
     """A step down the total variation of the image, found by a gradient at inference."""
-    with torch.inference_mode(False), torch.enable_grad():
-        step = torch.zeros_like(image.detach().clone(), requires_grad=True)
-        (slope,) = torch.autograd.grad((image.detach().clone() + step).diff(dim=-1).square().sum(), step)
+    with torch.enable_grad():
+        step = torch.zeros_like(image, requires_grad=True)
+        (slope,) = torch.autograd.grad((image.detach() + step).diff(dim=-1).square().sum(), step)
     return -0.01 * slope.detach()
+
+
+class Weighted(nn.Module):
+    """The honest reader with a weight for every pixel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((SIZE, SIZE), 40 / SIZE**2))
+        self.weight.data[:, SIZE // 2 :] *= -1
+
+    def forward(self, image: Tensor) -> Tensor:
+        difference = (self.weight * image).sum((1, 2, 3))
+        return torch.stack([-difference, difference], 1)
 
 
 class Training(nn.Module):
@@ -220,17 +239,79 @@ class Best:
 
 @dataclass(frozen=True)
 class Halves:
-    """Tries the two changes that matter to the honest reader, and returns the better one."""
+    """Tries the two changes that matter to the honest reader by turns, and returns the best. slow: each larger than those before it."""
 
     threat: ClassVar[str] = "black-box"
+    queries: int = 3
+    slow: bool = False
 
     def __call__(self, target: Target, batch: Batch, budget: Norm, rng: CaseRandom) -> Attacked:
         clean, search = batch.image, Best(batch.image)
         radius = budget.radius(clean).clamp_max(1.0).view(-1, 1, 1, 1)
         pattern = torch.ones_like(clean)
         pattern[..., SIZE // 2 :] = -1
-        for sign in (0, 1, -1):
-            image = budget.project(clean + sign * radius * pattern, clean)
+        for query in range(self.queries):
+            size = query / (self.queries - 1) if self.slow else 1
+            image = budget.project(clean + (0, 1, -1)[query % 3] * size * radius * pattern, clean)
             said = target(image, batch)
             search.take(image, -said.gather(1, batch.truth[:, None])[:, 0], predicted(said) != batch.truth)
         return Attacked(search.image, trace={"loss": torch.stack(search.losses, 1), "success": torch.stack(search.successes, 1)})
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The gradient of the first logit's share times the image; edges: the image's own edges instead, whatever the target."""
+
+    threat: ClassVar[str] = "white-box"
+    edges: bool = False
+
+    def __call__(self, target: Target, batch: Batch, rng: CaseRandom) -> Explained:
+        if self.edges:
+            return Explained(batch.image.diff(dim=-1, append=batch.image[..., -1:]).abs().sum(1))
+        asked = batch.image.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(target(asked, batch)[:, 0].sum(), asked)
+        return Explained((slope * batch.image).sum(1))
+
+
+@dataclass(frozen=True)
+class EveryWrong:
+    """`fooled` as many scripts count it: every wrong answer is a success, those to clean images too."""
+
+    name: ClassVar[str] = "fooled"
+    unit: ClassVar[str] = ""
+    worst: ClassVar[float] = 1.0
+    per: ClassVar[str] = "case"
+    higher_is_better: ClassVar[bool | None] = None
+
+    def __call__(self, outcome: Outcome) -> Tensor:
+        return (predicted(outcome.prediction) != outcome.truth).double()
+
+
+@dataclass(frozen=True)
+class OfRight:
+    """`correct` of the cases alone that are right when clean, as scripts report it that attack no others."""
+
+    name: ClassVar[str] = "correct"
+    unit: ClassVar[str] = ""
+    worst: ClassVar[float] = 0.0
+    per: ClassVar[str] = "case"
+    higher_is_better: ClassVar[bool] = True
+
+    def __call__(self, outcome: Outcome) -> Tensor:
+        right = (predicted(outcome.prediction) == outcome.truth).double()
+        return torch.where(clean_right(outcome), right, torch.nan)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The loss of what was returned, and the highest of the first queries."""
+
+    name: ClassVar[str] = "gate-loss"
+    unit: ClassVar[str] = ""
+    worst: ClassVar[float] = 0.0
+    per: ClassVar[str] = "case"
+    higher_is_better: ClassVar[bool | None] = None
+
+    def __call__(self, outcome: Outcome) -> Mapping[str, Tensor]:
+        returned = -outcome.prediction.gather(1, outcome.truth[:, None])[:, 0].log()
+        return {"": returned, "q=5": outcome.attacked.trace["loss"][:, :5].amax(1)}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from medrobust.guard import unguarded
 from medrobust.randomness import CaseRandom
 from medrobust.testing import Bench, BrokenPromise, Promise, attack_promises
 from medrobust.types import Attacked, Batch, Budget, Target
@@ -166,26 +167,26 @@ class ReturnsTheInput(Good):
 class Trains(Good):
     def __call__(self, target, *rest):
         with torch.no_grad():
-            target.target.network.convolution.weight.mul_(1.01)
+            unguarded(target).network.convolution.weight.mul_(1.01)
         return super().__call__(target, *rest)
 
 
 class SwitchesMode(Good):
     def __call__(self, target, *rest):
         attacked = super().__call__(target, *rest)
-        target.target.network.dropout.train()
+        unguarded(target).network.dropout.train()
         return attacked
 
 
 class LeavesHook(Good):
     def __call__(self, target, *rest):
-        target.target.network.convolution.register_forward_hook(lambda *_: None)
+        unguarded(target).network.convolution.register_forward_hook(lambda *_: None)
         return super().__call__(target, *rest)
 
 
 class LeavesGradient(Good):
     def __call__(self, target, batch, *rest):
-        target.target.loss(batch.image, batch).sum().backward()
+        unguarded(target).loss(batch.image, batch).sum().backward()
         return super().__call__(target, batch, *rest)
 
 
@@ -193,9 +194,9 @@ class ThawsEveryParameter(Good):
     """Freeze for speed, then forget that one parameter had been frozen before."""
 
     def __call__(self, target, *rest):
-        target.target.network.requires_grad_(False)
+        unguarded(target).network.requires_grad_(False)
         attacked = super().__call__(target, *rest)
-        target.target.network.requires_grad_(True)
+        unguarded(target).network.requires_grad_(True)
         return attacked
 
 
@@ -299,7 +300,7 @@ class GoesByTheTarget(NeverAsks):
     """Reach the weights behind the guard's back."""
 
     def __call__(self, target, batch, *rest):
-        return Attacked(batch.image + 0.01 * next(target.target.network.parameters()).detach().sum())
+        return Attacked(batch.image + 0.01 * next(unguarded(target).network.parameters()).detach().sum())
 
 
 class TrainsOnTheTarget(NeverAsks):
@@ -312,7 +313,7 @@ class TrainsOnTheTarget(NeverAsks):
         return Attacked(batch.image + 0.01 * self.weights["gain"])
 
     def fit(self, target, *rest):
-        return {"gain": next(target.target.network.parameters()).detach().sum().view(1)}
+        return {"gain": next(unguarded(target).network.parameters()).detach().sum().view(1)}
 
 
 @dataclass(frozen=True)

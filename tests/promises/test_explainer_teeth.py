@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from medrobust.guard import unguarded
 from medrobust.randomness import CaseRandom
 from medrobust.targets.weights import read, write
 from medrobust.testing import BrokenPromise, Promise, explainer_promises
@@ -227,20 +228,20 @@ class ReturnsItsOwnRegions(Good):
 class Trains(Good):
     def scores(self, target, *rest):
         with torch.no_grad():
-            target.target.network.convolution.weight.mul_(1.01)
+            unguarded(target).network.convolution.weight.mul_(1.01)
         return super().scores(target, *rest)
 
 
 class SwitchesMode(Good):
     def scores(self, target, *rest):
         scores = super().scores(target, *rest)
-        target.target.network.dropout.train()
+        unguarded(target).network.dropout.train()
         return scores
 
 
 class LeavesHook(Good):
     def scores(self, target, *rest):
-        target.target.network.layer4.register_forward_hook(lambda *_: None)
+        unguarded(target).network.layer4.register_forward_hook(lambda *_: None)
         return super().scores(target, *rest)
 
 
@@ -254,7 +255,7 @@ class LeavesGradient(GoodOfVoxels):
 
 class StaysFrozen(Good):
     def scores(self, target, *rest):
-        target.target.network.requires_grad_(False)
+        unguarded(target).network.requires_grad_(False)
         return super().scores(target, *rest)
 
 

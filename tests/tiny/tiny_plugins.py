@@ -42,7 +42,8 @@ class TinyData:
 
     def cases(self, split: str) -> Sequence[Case]:
         slices = product(range(self.patients), range(3))
-        return [Case(f"{split}{patient}#{index}", f"patient {patient}", f"{split}{patient}") for patient, index in slices]
+        whose = "" if split == "test" else f"{split} "
+        return [Case(f"{split}{patient}#{index}", f"{whose}patient {patient}", f"{split}{patient}") for patient, index in slices]
 
     def load(self, cases: Sequence[Case]) -> Batch:
         if self.log:

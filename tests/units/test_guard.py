@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from medrobust.guard import BLACK_BOX, WHITE_BOX, Fingerprint, Guarded, frozen, micro_batch, modules
+from medrobust.guard import BLACK_BOX, NO_BOX, WHITE_BOX, Fingerprint, Guarded, frozen, micro_batch, modules, unguarded
 from medrobust.targets import zoo
+from medrobust.targets.reconstruction import ReconstructionTarget
 from medrobust.types import Batch, Case, Target
 
 N = 5
@@ -75,6 +76,30 @@ def test_a_black_box_never_carries_a_graph(target: Target, batch: Batch) -> None
         assert not answer.requires_grad
         assert answer.grad_fn is None
     assert Guarded(target, WHITE_BOX).loss(image, batch).requires_grad
+
+
+def test_a_target_that_asks_for_gradients_of_its_own_is_answered_for_and_shows_a_black_box_none(batch: Batch) -> None:
+    class Optimises(nn.Module):
+        def forward(self, zero_filled: Tensor, mask: Tensor) -> Tensor:
+            with torch.enable_grad():
+                step = torch.zeros_like(zero_filled, requires_grad=True)
+                (slope,) = torch.autograd.grad((zero_filled + step).abs().square().sum(), step)
+                return zero_filled - 0.1 * slope
+
+    optimises = ReconstructionTarget(Optimises().eval(), "0" * 12)
+    image = batch.image.clone().requires_grad_()
+    assert not Guarded(optimises, BLACK_BOX)(image, batch).requires_grad
+    with torch.no_grad():
+        assert not Guarded(optimises, WHITE_BOX)(image, batch).requires_grad
+    assert Guarded(optimises, WHITE_BOX)(image, batch).requires_grad
+
+
+@pytest.mark.parametrize("threat", [BLACK_BOX, NO_BOX])
+def test_what_stands_behind_the_guard_is_closed_to_those_who_may_not_see_it(target: Target, threat: str) -> None:
+    assert Guarded(target, WHITE_BOX).target is target
+    with pytest.raises(AttributeError, match=f"closed to {threat} probes"):
+        _ = Guarded(target, threat).target
+    assert unguarded(Guarded(target, threat)) is unguarded(target) is target
 
 
 def test_a_gradient_with_respect_to_the_acquisition_is_also_given(target: Target, batch: Batch) -> None:

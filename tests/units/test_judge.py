@@ -31,7 +31,7 @@ def attacked(cells: dict[str, Cell]) -> Evidence:
     rows += [row(cell, case, "loss", 2.0) for case in ("a", "b")]
     rows += [row(cell, case, "loss", value, label) for case in ("a", "b") for label, value in (("q=1", 1.0), ("q=11", 2.0))]
     rows += [row(cell, case, "information", 3e-4) for case in ("a", "b")]
-    return Evidence(cell, rows, patients=PATIENTS, trained_on=frozenset({"another"}))
+    return Evidence(cell, rows, patients=PATIENTS, trained_on={"target": frozenset({"another"})})
 
 
 @pytest.fixture
@@ -94,8 +94,12 @@ def test_v16_knows_figures_of_a_split_by_label_too(clean: Evidence) -> None:
 
 
 def test_v18_finds_patients_that_were_trained_on(attacked: Evidence) -> None:
-    assert found(replace(attacked, trained_on=PATIENTS))[0][:2] == ("V18", "invalid")
-    assert "V18" not in judge(replace(attacked, trained_on=None)).checked
+    one, others = frozenset({"patient 3"}), PATIENTS | {"another"}
+    message = "the defense was trained on 1 patient (patient 3) of these data"
+    assert found(replace(attacked, trained_on={"target": frozenset({"another"}), "defense": one})) == [("V18", "invalid", message)]
+    message = f"the target was trained on 12 patients (patient 0, patient 1, ...) of these data; {message}"
+    assert found(replace(attacked, trained_on={"target": others, "defense": one})) == [("V18", "invalid", message)]
+    assert "V18" not in judge(replace(attacked, trained_on={})).checked
 
 
 def test_v19_warns_where_information_is_lost(attacked: Evidence) -> None:
@@ -202,6 +206,17 @@ def test_what_a_target_showed_is_judged(attacked: Evidence, shown: dict[str, obj
 def test_a_stochastic_target_is_not_said_to_look_at_its_batch(attacked: Evidence) -> None:
     shown = replace(probed(attacked, moved=0.1, stochastic=True, averaged=True), dependence=0.1)
     assert [finding[:2] for finding in found(shown)] == [("V02", "info")]
+
+
+def test_draws_of_a_target_that_says_that_it_draws_are_nobody_s_fault(attacked: Evidence) -> None:
+    """Rows that the attack's own queries, the answer and the clean answer gave in separate draws, each as a still target would deserve it."""
+    shown = replace(attacked, rows=[*attacked.rows, row(attacked.cell, "b", "loss", 2.5, "q=44")])
+    for metric, values in {"fooled": cases(20, 5), "survives-saving": cases(20, 0), "silent-success": cases(50, 5)}.items():
+        shown = with_rows(shown, metric, values)
+    still = probed(leaking(climbing(shown, 0.25), 3))
+    expected = [("V10", "warn"), ("V11", "invalid"), ("V11", "invalid"), ("V13", "warn"), ("V17", "invalid"), ("V17", "invalid")]
+    assert [finding[:2] for finding in found(still)] == expected
+    assert [finding[:2] for finding in found(probed(still, moved=0.1, stochastic=True, averaged=True))] == [("V02", "info")]
 
 
 def test_v05_is_nothing_to_clean_cells(clean: Evidence) -> None:

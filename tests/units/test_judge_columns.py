@@ -119,6 +119,14 @@ def test_v09_finds_harm_that_falls_with_the_steps() -> None:
 def test_v12_finds_attacks_that_noise_matches() -> None:
     assert findings([HONEST[0], (PGD, rows(PGD, 15)), (NOISE, rows(NOISE, 15))])["V12"] == {"pgd@8/255"}
     assert findings([HONEST[0], (PGD, rows(PGD, 4)), (NOISE, rows(NOISE, 4))]) == {}, "noise does nothing either"
+    assert findings([HONEST[0], (PGD, rows(PGD, 5)), (NOISE, rows(NOISE, 5))]) == {}, "noise harmed one case, by chance"
+    assert findings([HONEST[0], (PGD, rows(PGD, 17)), (NOISE, rows(NOISE, 15))])["V12"] == {"pgd@8/255"}, "two cases more are chance"
+    assert findings([HONEST[0], (PGD, rows(PGD, 23)), (NOISE, rows(NOISE, 15))]) == {}
+    assert findings([HONEST[0], (PGD, rows(PGD, 40)), (NOISE, rows(NOISE, 40))]) == {}, "nothing was left to find"
+    assert findings([HONEST[0], (PGD, rows(PGD, 38)), (NOISE, rows(NOISE, 38))]) == {}, "too little was"
+    fgsm = record("fgsm", "white-box")
+    each = findings([HONEST[0], (PGD, rows(PGD, 30)), (fgsm, rows(fgsm, 15)), (NOISE, rows(NOISE, 15))])
+    assert each["V12"] == {"fgsm@8/255"}, "of each attack by itself"
     blind = record("field", "no-box")
     assert findings([HONEST[0], (PGD, rows(PGD, 15)), (blind, rows(blind, 20))])["V12"] == {"pgd@8/255"}
 
@@ -166,6 +174,10 @@ def test_cells_on_other_cases_are_compared_on_those_that_both_have() -> None:
     assert "V06" in findings([*HONEST[:2], (SQUARE, part[part["case"] >= "c010"])])
     nothing = part.assign(case=[f"z{i}" for i in range(CASES)])
     assert findings([*HONEST[:2], (SQUARE, nothing)]) == {}
+    assert findings([*HONEST[:2], (NOISE, rows(NOISE, 30).assign(case=nothing["case"]))]) == {}
+    unbounded = [record(name, "white-box", "inf") for name in ("pgd", "fgsm")]
+    frames = [rows(one, 39) for one in unbounded]
+    assert findings([*HONEST[:1], (unbounded[0], frames[0]), (unbounded[1], frames[1].assign(case=nothing["case"]))]) == {}
 
 
 @settings(max_examples=20, deadline=None)

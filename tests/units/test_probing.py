@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from medrobust.budgets import IntensityRange, MaximumNorm, Norm
 from medrobust.judge import Probed
-from medrobust.probing import AskedGradients, certain, grey, probe
+from medrobust.probing import CASES, AskedGradients, certain, dependence, grey, probe
 from medrobust.targets.classification import ClassificationTarget
 from medrobust.testing.bench import Bench
 from medrobust.types import Attack, Attacked, Batch, Budget, Case
@@ -38,8 +38,8 @@ class Net(nn.Module):
 
 @pytest.fixture
 def batch() -> Batch:
-    image = torch.linspace(0, 1, 5 * 36).view(5, 1, 6, 6)
-    return Batch(image, torch.zeros(5, dtype=torch.int64), tuple(Case(f"{i}", f"{i}", f"{i}") for i in range(5)))
+    image = torch.linspace(0, 1, 5 * 36)[: CASES * 36].view(CASES, 1, 6, 6)
+    return Batch(image, torch.zeros(CASES, dtype=torch.int64), tuple(Case(f"{i}", f"{i}", f"{i}") for i in range(CASES)))
 
 
 def target(change: Callable[[Tensor], Tensor] = lambda image: image) -> ClassificationTarget:
@@ -99,21 +99,20 @@ def test_random_draws_show_and_leave_generators_as_they_were(batch: Batch) -> No
 
 def test_gradients_asked_for_inside_an_answer_are_counted_however_they_are_asked_for(batch: Batch) -> None:
     def grad(image: Tensor) -> Tensor:
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.enable_grad():
             own = image.detach().clone().requires_grad_()
             (slope,) = torch.autograd.grad(own.square().sum(), own)
         return image + slope
 
     def backward(image: Tensor) -> Tensor:
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.enable_grad():
             own = image.detach().clone().requires_grad_()
             own.square().sum().backward()
             torch.autograd.backward(own.exp().sum())
         return image
 
     def functional(image: Tensor) -> Tensor:
-        with torch.inference_mode(False):
-            torch.func.grad(lambda own: own.square().sum())(image.detach().clone())
+        torch.func.grad(lambda own: own.square().sum())(image.detach().clone())
         return image
 
     for attack in (None, BLACK, WHITE):
@@ -135,6 +134,17 @@ def test_the_count_stays_in_its_block_and_thread() -> None:
     with AskedGradients() as again:
         ask()
     assert (inside.count, again.count) == (0, 1)
+
+
+def test_cases_that_are_answered_alike_alone_and_together_depend_on_nothing(batch: Batch) -> None:
+    assert dependence(target(), batch) == 0
+    assert dependence(target(lambda image: image - image.mean()), batch) > 0.05
+
+
+def test_the_test_of_dependence_leaves_generators_as_they_were(batch: Batch) -> None:
+    before = torch.get_rng_state()
+    assert dependence(target(lambda image: image + torch.rand_like(image)), batch) > 0
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_logits_that_are_probabilities_show(batch: Batch) -> None:

@@ -23,7 +23,8 @@ from medrobust.artifacts import load_attacked
 from medrobust.assemble import assemble
 from medrobust.errors import StoreError
 from medrobust.executors.local import InProcess
-from medrobust.run import HELD, Loop, compute
+from medrobust.probing import CASES
+from medrobust.run import HELD, compute
 from medrobust.schedule import Crew, Schedule
 from medrobust.store import MARKER, CellFolder, Run
 from medrobust.types import Attacked, Row
@@ -137,7 +138,7 @@ def test_a_killed_cell_goes_on_where_it_stopped_and_ends_with_the_same_rows(
     assert folder.state().status == "running"
     assert folder.state().cases == 8
     assert compute(run.path, folder.digest) == "done"
-    assert Counter(log.read_text().splitlines()) == {case: 1 + (index in repeated) for index, case in enumerate(order)}
+    assert Counter(log.read_text().splitlines()) == {case: 1 + (index in repeated) + (index < CASES) for index, case in enumerate(order[CASES:])}
     assert sorted(map(str, folder.rows())) == sorted(map(str, undisturbed.rows()))
     assert folder.state().artifact == undisturbed.state().artifact
     assert folder.state().attempts == 2
@@ -186,14 +187,17 @@ def test_a_worker_whose_claim_was_taken_over_writes_nothing_more(make_run: MakeR
     assert folder.state().status == "running"
 
 
-def test_a_cell_with_every_case_on_disk_is_still_judged_on_its_batches(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = make_run(only("none"))
-    folder = run.cells()[0]
-    assert compute(run.path, folder.digest) == "done"
+def test_a_cell_with_every_case_on_disk_is_judged_by_what_its_first_cases_showed_then(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(("batch: 4", "defenses: [tiny-smooth]"))
+    folder = folder_of(run, "half zero-filled+tiny-smooth none")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["tiny_plugins"].Smoothed, "__call__", lambda self, image, batch: self.inner(image, batch) - image.mean())
+        assert compute(run.path, folder.digest) == "invalid"
     folder.write(replace(folder.state(), status="queued"))
-    monkeypatch.setattr(Loop, "_batch_dependence", lambda self, outcome: 0.5 if len(outcome.batch) == 4 else 0.0)
     assert compute(run.path, folder.digest) == "invalid"
     assert "V14" in (folder.path / "validity.json").read_text()
+    folder.write(replace(folder.state(), status="queued", probed={}))
+    assert compute(run.path, folder.digest) == "done"
 
 
 def test_an_interrupt_leaves_the_cell_resumable(make_run: MakeRun) -> None:
@@ -293,12 +297,13 @@ def test_images_below_zero_and_hidden_queries_are_found(make_run: MakeRun) -> No
     assert ("V11", "invalid") in [(each["id"], each["level"]) for each in found["tiny-hides"]]
 
 
-def test_a_target_that_looks_at_its_batch_is_found(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_target_that_looks_at_its_batch_is_found_whatever_the_batch(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     run = make_run(("batch: 4", "defenses: [tiny-smooth]"))
     folder = folder_of(run, "half zero-filled+tiny-smooth none")
     module = sys.modules["tiny_plugins"]
     monkeypatch.setattr(module.Smoothed, "__call__", lambda self, image, batch: self.inner(image, batch) - image.mean())
-    assert compute(run.path, folder.digest) == "invalid"
+    assert compute(run.path, folder.digest, batch=size) == "invalid"
     assert "predictions alone and in a batch differ" in (folder.path / "validity.json").read_text()
 
 
