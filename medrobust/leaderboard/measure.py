@@ -5,27 +5,62 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from medrobust.leaderboard.section import Model, Section
 from medrobust.leaderboard.tables import UNMEASURED, Entry, Validity, with_best, worst
 from medrobust.stats import Interval, Sample, clustered_rate, mean, paired_difference
 from medrobust.stats.bootstrap import Floats
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Contrast = Callable[[Sample, Sample], Interval]
+Estimator = Callable[[Sample], Interval]
+
+RATES = frozenset(
+    {
+        "abstained",
+        "clean-correct",
+        "correct",
+        "flip",
+        "fooled",
+        "missed",
+        "missed-organ",
+        "pointing",
+        "saturated",
+        "silent-success",
+        "survives-saving",
+        "undecided",
+        "within-budget",
+    }
+)
+"""Metrics that are 1 or 0 of a case, whatever the cases at hand happen to be."""
+SHARES = frozenset({("pointing", "fraction")})
+"""Labels of theirs that are not."""
+
+
+def estimator(metric: str, label: str | None = "") -> Estimator:
+    """How the mean of a metric over cases is estimated, wherever it is shown: as a rate or as any other mean."""
+    return clustered_rate if metric in RATES and (metric, label) not in SHARES else mean
 
 
 @dataclass(frozen=True)
 class Quantity:
     """What is averaged over cases.
 
-    metric, label: which rows; any label where None. of: values -> values, such as a threshold. estimator: sample -> interval.
+    metric, label: which rows; any label where None. of: values -> values, such as a threshold.
+    estimator: sample -> interval; that of the metric where None.
     per_case: every case owes a value; otherwise only cases that some cell of the condition has one for.
     """
 
     metric: str
     label: str | None = ""
     of: Callable[[Floats], Floats] | None = None
-    estimator: Callable[[Sample], Interval] = mean
+    estimator: Estimator | None = None
     per_case: bool = False
 
 
@@ -53,8 +88,19 @@ def measure(section: Section, model: Model, attack: str, condition: str, quantit
     if frame.empty:
         return Measured(Entry(expected=owed, note=UNMEASURED, validity=Validity("missing", (UNMEASURED,))))
     values = frame["value"].to_numpy(dtype=float)
-    sample = Sample.of(quantity.of(values) if quantity.of else values, frame["patient"].to_numpy(dtype=str))
-    return Measured(entry(quantity.estimator(sample), owed, validity), sample)
+    names = case_names(frame, labelled=quantity.label is None)
+    sample = Sample.of(quantity.of(values) if quantity.of else values, frame["patient"].to_numpy(dtype=str), names)
+    estimate = quantity.estimator or estimator(quantity.metric, quantity.label)
+    return Measured(entry(estimate(sample), owed, validity), sample)
+
+
+def case_names(frame: pd.DataFrame, labelled: bool = False) -> NDArray[np.str_]:
+    """What rows are paired by within a patient, (rows,): the case under its seed, and under its label where labels are mixed."""
+    parts = [frame[name].to_numpy(dtype=str) for name in (("seed", "label") if labelled else ("seed",))]
+    names = frame["case"].to_numpy(dtype=str)
+    for part in parts:
+        names = np.char.add(np.char.add(part, "/"), names)
+    return names
 
 
 def missing(validity: Validity) -> Entry:
@@ -91,7 +137,7 @@ def ranked(measured: Sequence[Measured], better: bool | None) -> list[Entry]:
     """Entries of one column and group, marked where they are not measurably worse than the best.
 
     An entry competes if it is complete and not invalid. Not measurably worse: the paired 95 % interval of its difference
-    from the best, over the patients that both have, contains zero. Nothing is marked without a second competitor, or on one patient.
+    from the best, over the cases that both have, contains zero, or there is none. Nothing is marked without a second competitor, or on one patient.
     """
     entries = [one.entry for one in measured]
     able = [i for i, one in enumerate(measured) if one.sample is not None and one.entry.complete and one.entry.validity.level != "invalid"]
@@ -106,7 +152,7 @@ def _level_with(top: Measured, other: Measured) -> bool:
     if top.sample is None or other.sample is None:
         return False
     difference = paired_difference(top.sample, other.sample)
-    return difference.low <= 0 <= difference.high
+    return not (difference.low > 0 or difference.high < 0)
 
 
 def flagged(found: Entry, reason: str) -> Entry:

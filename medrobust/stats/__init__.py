@@ -2,7 +2,8 @@
 
 from medrobust.stats.auc import auc, auc_interval
 from medrobust.stats.board import Board
-from medrobust.stats.bootstrap import Interval, Sample, bca, expanded, mean, paired_difference, paired_ratio, percentile, ratio
+from medrobust.stats.bootstrap import Interval, Sample, bca, expanded, mean, percentile, ratio
+from medrobust.stats.contrasts import paired_difference, paired_ratio
 from medrobust.stats.delong import (
     Area,
     Comparison,
@@ -29,7 +30,8 @@ from medrobust.stats.obuchowski_rockette import (
 from medrobust.stats.paired import Discordant, PairedTest, hodges_lehmann, holm, mcnemar, permutation, wilcoxon
 from medrobust.stats.placements import Scored, delong_covariance, jackknife_covariance
 from medrobust.stats.ranking import Ranking, rank
-from medrobust.stats.rates import clopper_pearson, clustered_rate, wilson
+from medrobust.stats.rate_difference import tango
+from medrobust.stats.rates import clopper_pearson, clustered_rate, rate_bounds, wilson
 from medrobust.stats.sensitivity import Change
 from medrobust.stats.significance import Significance
 
@@ -81,8 +83,10 @@ __all__ = [
     "permutation",
     "random_readers_and_cases",
     "rank",
+    "rate_bounds",
     "ratio",
     "standardised",
+    "tango",
     "wald",
     "wilcoxon",
     "wilson",

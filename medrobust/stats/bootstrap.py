@@ -1,4 +1,4 @@
-"""Bootstrap intervals of means, ratios and paired contrasts, clustered by patient.
+"""Bootstrap intervals of means and ratios, clustered by patient.
 
 A patient is drawn with all its cases. Every statistic here is a function of sums over cases, so one resample is a vector
 of how often each patient was drawn, and all resamples are one matrix product: (resamples, patients) @ (patients, sums).
@@ -7,7 +7,7 @@ of how often each patient was drawn, and all resamples are one matrix product: (
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -20,13 +20,17 @@ Method: TypeAlias = Callable[["Resampled", float], tuple[float, float]]
 
 RESAMPLES = 2000
 LEVEL = 0.95
+NOTHING = float("nan")
+# Sums of one value differ by rounding alone.
+SAME = 1e-12
 
 
 @dataclass(frozen=True)
 class Interval:
     """An estimate and where it may lie, all in the unit of the values.
 
-    low, high: NaN where no interval can be had (fewer than two patients, or the statistic itself is undefined).
+    low, high: NaN where no interval can be had: fewer than two patients, a statistic that is undefined, or the same value in every resample, which
+    tells nothing of how much it varies.
     patients: how many patients were resampled.
     cases: how many cases they have.
     """
@@ -42,18 +46,24 @@ class Interval:
 class Sample:
     """One value a case, and whose case it is.
 
-    values: (n,), finite. patients: (n,) names, in any order.
+    values: (n,), finite. patients: (n,) names, in any order. cases: (n,) names, each once a patient; None where they have none, and two samples can
+    be paired only if each patient has as many cases in both, in the same order.
     """
 
     values: Floats
     patients: NDArray[np.str_]
+    cases: NDArray[np.str_] | None = None
 
     @staticmethod
-    def of(values: ArrayLike, patients: ArrayLike) -> Sample:
+    def of(values: ArrayLike, patients: ArrayLike, cases: ArrayLike | None = None) -> Sample:
         """Check lengths and refuse NaN and infinity: a value that misses is the caller's to count, never averaged away."""
-        sample = Sample(np.asarray(values, dtype=np.float64).ravel(), np.asarray(patients, dtype=str).ravel())
+        names = None if cases is None else np.asarray(cases, dtype=str).ravel()
+        sample = Sample(np.asarray(values, dtype=np.float64).ravel(), np.asarray(patients, dtype=str).ravel(), names)
         if len(sample.values) != len(sample.patients):
             msg = f"sample: {len(sample.values)} values for {len(sample.patients)} patients"
+            raise ValueError(msg)
+        if names is not None and len(names) != len(sample.values):
+            msg = f"sample: {len(sample.values)} values for {len(names)} cases"
             raise ValueError(msg)
         if not np.isfinite(sample.values).all():
             msg = f"sample: {int((~np.isfinite(sample.values)).sum())} of {len(sample.values)} values are not finite"
@@ -160,9 +170,9 @@ def _quantiles(replicates: Floats, low: float, high: float) -> tuple[float, floa
 
 
 def mean(sample: Sample, method: Method = expanded, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """Mean over cases; of values 0 and 1 a rate. Zero variance gives an interval of no width, one patient gives NaN."""
+    """Mean over cases. One patient, or one value in all of them, gives no interval; of values 0 and 1 take `clustered_rate`."""
     names = np.unique(sample.patients)
-    return _interval(np.stack([sample.sums(names), sample.sums(names, 0)], axis=1), _mean, len(sample.values), method, level, resamples, seed)
+    return interval(np.stack([sample.sums(names), sample.sums(names, 0)], axis=1), quotient, len(sample.values), method, level, resamples, seed)
 
 
 def ratio(
@@ -171,40 +181,28 @@ def ratio(
     """Sum of one sample over the sum of another on the same patients; infinite over zero."""
     names = np.intersect1d(numerator.patients, denominator.patients)
     totals = np.stack([numerator.sums(names), denominator.sums(names)], axis=1)
-    return _interval(totals, _mean, int(numerator.sums(names, 0).sum()), method, level, resamples, seed)
+    return interval(totals, quotient, int(numerator.sums(names, 0).sum()), method, level, resamples, seed)
 
 
-def paired_difference(
-    first: Sample, second: Sample, method: Method = expanded, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
-) -> Interval:
-    """Mean of `first` less mean of `second` over the patients that both have; others are left out, so look at `patients`."""
-    return _paired(first, second, lambda sums: _mean(sums[..., :2]) - _mean(sums[..., 2:]), method, level, resamples, seed)
-
-
-def paired_ratio(
-    first: Sample, second: Sample, method: Method = expanded, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
-) -> Interval:
-    """Mean of `first` over mean of `second` over the patients that both have; the high end is infinite where `second` may be zero."""
-    return _paired(first, second, lambda sums: _mean(sums[..., :2]) / _mean(sums[..., 2:]), method, level, resamples, seed)
-
-
-def _mean(sums: Floats) -> Floats:
+def quotient(sums: Floats) -> Floats:
+    """The first of the last axis over the second."""
     return np.asarray(sums[..., 0] / sums[..., 1])
 
 
-def _paired(first: Sample, second: Sample, statistic: Statistic, method: Method, level: float, resamples: int, seed: int) -> Interval:
-    names = np.intersect1d(first.patients, second.patients)
-    totals = np.stack([first.sums(names), first.sums(names, 0), second.sums(names), second.sums(names, 0)], axis=1)
-    return _interval(totals, statistic, int(totals[:, 1].sum()), method, level, resamples, seed)
-
-
-def _interval(totals: Floats, statistic: Statistic, cases: int, method: Method, level: float, resamples: int, seed: int) -> Interval:
+def interval(totals: Floats, statistic: Statistic, cases: int, method: Method, level: float, resamples: int, seed: int) -> Interval:
+    """A statistic of sums a patient, (patients, k), with its interval."""
     patients = len(totals)
     if patients == 0:
-        return Interval(float("nan"), float("nan"), float("nan"), 0, 0)
+        return Interval(NOTHING, NOTHING, NOTHING, 0, 0)
     if patients == 1:
         with np.errstate(divide="ignore", invalid="ignore"):
-            return Interval(float(statistic(totals[0])), float("nan"), float("nan"), 1, cases)
+            return Interval(float(statistic(totals[0])), NOTHING, NOTHING, 1, cases)
     resampled = resample(totals, statistic, resamples, seed)
-    low, high = method(resampled, level) if np.isfinite(resampled.estimate) else (float("nan"), float("nan"))
-    return Interval(resampled.estimate, low, high, patients, cases)
+    low, high = method(resampled, level) if np.isfinite(resampled.estimate) else (NOTHING, NOTHING)
+    return without_collapse(Interval(resampled.estimate, low, high, patients, cases))
+
+
+def without_collapse(found: Interval) -> Interval:
+    """No ends where both are one number: what never varied in the data may vary beyond them, and a bootstrap cannot say by how much."""
+    collapsed = found.high - found.low <= SAME * min(abs(found.low), abs(found.high))
+    return replace(found, low=NOTHING, high=NOTHING) if collapsed else found

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from medrobust.stats.bootstrap import LEVEL, Floats, Interval, Sample
+from medrobust.stats.bootstrap import LEVEL, Floats, Interval, Sample, without_collapse
 from medrobust.stats.flips import DRAWS, Flips
+from medrobust.stats.pairing import on_shared_cases, patient_differences
 
 NOTHING = float("nan")
 # Beyond so many patients the exact distribution of the rank sum gives way to its normal limit, as in R from 50 on.
 EXACT_RANKS = 100
+# Differences that are equal but for rounding, of the largest, share a rank.
+TIED = 1e-12
 
 
 @dataclass(frozen=True)
@@ -43,62 +46,69 @@ class Discordant:
 
 
 def permutation(first: Sample, second: Sample, draws: int = DRAWS, seed: int = 0) -> PairedTest:
-    """Sign-flip test of the difference of the two means over cases.
+    """Sign-flip test of the difference of the two means over the cases that both have.
 
     Under the hypothesis a patient's cases may as well have come from the other entrant, so patients change sides, each with all its cases.
-    Patients that only one has are left out. p is 1 for fewer than two patients, and never below 2**(1 - patients).
+    p is 1 for fewer than two patients, and never below 2**(1 - patients).
     Source: Fisher 1935; Winkler et al. 2014, doi:10.1016/j.neuroimage.2014.01.060, for flips of whole blocks.
     """
-    names = np.intersect1d(first.patients, second.patients)
-    sums, counts = (np.stack([one.sums(names, power) for one in (first, second)]) for power in (1, 0))  # (2, patients)
+    one, other = on_shared_cases(first, second)
+    names = np.unique(one.patients)
+    if not len(names):
+        return PairedTest(NOTHING, 1.0, 0, True)
+    gap = (one.sums(names) - other.sums(names)) / len(one.values)
+    effect = float(gap.sum())
     if len(names) < 2:
-        return PairedTest(float(sums[0, 0] / counts[0, 0] - sums[1, 0] / counts[1, 0]) if len(names) else NOTHING, 1.0, len(names), True)
-    # With s a sign: what the first entrant then holds is (both + s (first - second)) / 2; the second holds the rest.
-    total, gap, cases, excess = sums.sum(), sums[0] - sums[1], counts.sum(), counts[0] - counts[1]
-
-    def statistic(signs: Floats) -> Floats:
-        moved, more = signs @ gap, signs @ excess
-        return np.asarray((total + moved) / (cases + more) - (total - moved) / (cases - more))
-
-    effect = float(statistic(np.ones((1, len(names))))[0])
+        return PairedTest(effect, 1.0, len(names), True)
     flips = Flips(len(names), draws, seed)
-    slack = 1e-9 * np.abs(gap).sum() / cases
-    hits = sum(int((np.abs(statistic(signs)) >= abs(effect) - slack).sum()) for signs in flips)
+    slack = 1e-9 * np.abs(gap).sum()
+    hits = sum(int((np.abs(signs @ gap) >= abs(effect) - slack).sum()) for signs in flips)
     return PairedTest(effect, float(flips.chance(np.asarray(hits))), len(names), flips.exact)
 
 
 def wilcoxon(first: Sample, second: Sample) -> PairedTest:
-    """Signed-rank test of the differences of patient means, by scipy; `effect` is their Hodges-Lehmann estimate, p is 1 where none differs."""
+    """Signed-rank test of the differences of patient means over the cases that both have; `effect` is their Hodges-Lehmann estimate.
+
+    Patients without a difference are left out, equal differences share the mean of their ranks, and p counts every way of giving these very ranks
+    signs; beyond `EXACT_RANKS` patients it is the normal limit with ties counted. p is 1 where none differs.
+    Source: Wilcoxon 1945; Pratt and Gibbons 1981, chapter 3, for ties.
+    """
     from scipy import stats
 
     gaps = patient_differences(first, second)
-    if not gaps.any():
-        return PairedTest(0.0 if len(gaps) else NOTHING, 1.0, len(gaps), True)
-    kept = np.abs(gaps[gaps != 0])
-    exact = bool(len(np.unique(kept)) == len(gaps) <= 50)
-    found = stats.wilcoxon(gaps, method="exact" if exact else "approx")
-    return PairedTest(float(np.median(_walsh(gaps))), float(found.pvalue), len(gaps), exact)
+    effect = float(np.median(_walsh(gaps))) if len(gaps) else NOTHING
+    size = np.abs(gaps)
+    kept = size > TIED * size.max(initial=0.0)
+    if not kept.any():
+        return PairedTest(effect, 1.0, len(gaps), True)
+    step = TIED * size.max()
+    twice = np.rint(2 * stats.rankdata(np.rint(size[kept] / step))).astype(np.int64)
+    total, above = int(twice.sum()), int(twice[gaps[kept] > 0].sum())
+    if len(twice) > EXACT_RANKS:
+        z = abs(above - total / 2) / np.sqrt((twice**2).sum() / 4)
+        return PairedTest(effect, float(2 * stats.norm.sf(z)), len(gaps), False)
+    ways = _rank_sums(twice)
+    return PairedTest(effect, float(min(1.0, 2 * ways[: min(above, total - above) + 1].sum())), len(gaps), True)
 
 
 def hodges_lehmann(first: Sample, second: Sample, level: float = LEVEL) -> Interval:
     """Median of all averages of two differences of patient means, with the interval that inverts the signed-rank test.
 
-    The interval covers at least `level`; with too few patients for that (fewer than 6 at .95) it has no ends.
+    The interval covers at least `level`; with too few patients for that (fewer than 6 at .95), or one difference in all of them, it has no ends.
     Source: Hodges and Lehmann 1963; Hollander and Wolfe 1973, sections 3.2 and 3.3.
     """
     gaps = patient_differences(first, second)
-    names = np.intersect1d(first.patients, second.patients)
-    cases = int(first.sums(names, 0).sum())
+    cases = len(on_shared_cases(first, second)[0].values)
     if not len(gaps):
         return Interval(NOTHING, NOTHING, NOTHING, 0, 0)
     walsh = _walsh(gaps)
     cut = _rank_sum_cut(len(gaps), (1 - level) / 2)
     low, high = (float(walsh[cut]), float(walsh[-1 - cut])) if cut >= 0 else (NOTHING, NOTHING)
-    return Interval(float(np.median(walsh)), low, high, len(gaps), cases)
+    return without_collapse(Interval(float(np.median(walsh)), low, high, len(gaps), cases))
 
 
 def mcnemar(first: Sample, second: Sample) -> Discordant:
-    """Exact McNemar test of two samples of 0 and 1 on the same cases in the same order.
+    """Exact McNemar test of two samples of 0 and 1 on the cases that both have; without names of cases they must be the same, in the same order.
 
     It takes cases as independent: with several cases a patient its p is too small, so believe `permutation` then.
     Source: McNemar 1947; the binomial of the discordant cases, by scipy.
@@ -109,12 +119,13 @@ def mcnemar(first: Sample, second: Sample) -> Discordant:
         if not np.isin(sample.values, (0, 1)).all():
             msg = f"mcnemar: found {sample.values[~np.isin(sample.values, (0, 1))][0]:g}, expected values of 0 and 1"
             raise ValueError(msg)
-    if not np.array_equal(first.patients, second.patients):
+    if (first.cases is None or second.cases is None) and not np.array_equal(first.patients, second.patients):
         msg = f"mcnemar: found {len(first.patients)} and {len(second.patients)} cases of other patients, expected the same cases in the same order"
         raise ValueError(msg)
-    one, other = int((first.values > second.values).sum()), int((second.values > first.values).sum())
+    before, after = on_shared_cases(first, second)
+    one, other = int((before.values > after.values).sum()), int((after.values > before.values).sum())
     p = float(stats.binomtest(one, one + other).pvalue) if one + other else 1.0
-    return Discordant(one, other, p, len(first.values))
+    return Discordant(one, other, p, len(before.values))
 
 
 def holm(p: ArrayLike) -> Floats:
@@ -125,12 +136,6 @@ def holm(p: ArrayLike) -> Floats:
     found = np.empty_like(values)
     found[order] = stepped
     return found
-
-
-def patient_differences(first: Sample, second: Sample) -> Floats:
-    """Mean of `first` less mean of `second` of each patient that both have, (patients,)."""
-    names = np.intersect1d(first.patients, second.patients)
-    return np.asarray(first.sums(names) / first.sums(names, 0) - second.sums(names) / second.sums(names, 0))
 
 
 def _walsh(gaps: Floats) -> Floats:
@@ -146,7 +151,12 @@ def _rank_sum_cut(n: int, tail: float) -> int:
 
         spread = np.sqrt(n * (n + 1) * (2 * n + 1) / 24)
         return int(np.floor(n * (n + 1) / 4 - 0.5 + stats.norm.ppf(tail) * spread))
+    return int(np.searchsorted(np.cumsum(_rank_sums(np.arange(1, n + 1))), tail, side="right")) - 1
+
+
+def _rank_sums(ranks: NDArray[np.int64]) -> Floats:
+    """Probability of each sum, from 0 to that of all, of ranks that are in it or not as a coin falls."""
     ways = np.ones(1)
-    for rank in range(1, n + 1):
+    for rank in ranks.tolist():
         ways = (np.pad(ways, (0, rank)) + np.pad(ways, (rank, 0))) / 2
-    return int(np.searchsorted(np.cumsum(ways), tail, side="right")) - 1
+    return ways

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from medrobust.stats.bootstrap import Floats
+from medrobust.stats.separation import independent_pairs
 
 UNDEFINED = float("nan")
 
@@ -86,7 +87,7 @@ class Placements:
 
     def pairs(self) -> int:
         """How many pairs of a positive and a negative case there are when every patient is used once: they are independent."""
-        return int(min((self.positives > 0).sum(), (self.negatives > 0).sum(), len(self.names) // 2))
+        return independent_pairs(self.positives > 0, self.negatives > 0)
 
 
 def placements(sample: Scored) -> Placements:

@@ -11,22 +11,32 @@ from numpy.typing import NDArray
 from medrobust.stats.board import Board
 from medrobust.stats.bootstrap import Floats
 
+# Scores this close are equal: sums of the same values in another order.
+TIED = 1e-12
+
 
 @dataclass(frozen=True)
 class Change:
     """One thing changed.
 
-    what: in words. winner: index of who wins then, of equal ones the first. same: whether that is who wins otherwise.
+    what: in words. winners: indices of all who have the best score then. same: whether these are just those who have it otherwise; one who joins or
+    leaves others at the top is a change, since nobody else tells them apart.
     """
 
     what: str
-    winner: int
+    winners: tuple[int, ...]
     same: bool
 
 
-def winner(board: Board) -> int:
-    """Index of the entrant with the best score; of equal ones the first."""
-    return int(np.argmax(board.goodness))
+def winners(board: Board) -> tuple[int, ...]:
+    """Indices of the entrants with the best score: several where it is equal, but for rounding."""
+    return tuple(np.flatnonzero(_best(board.goodness)).tolist())
+
+
+def _best(goodness: Floats) -> NDArray[np.bool_]:
+    """Which values along the first axis are the highest."""
+    top = goodness.max(axis=0)
+    return np.asarray(goodness >= top - TIED * np.abs(top))
 
 
 def sensitivity(
@@ -36,15 +46,14 @@ def sensitivity(
 
     board: what is ranked. others: the same entrants by another metric, by its name. worst: value that a case without one might be given.
     attacks: values of each attack alone, (entrants, cases) by name, whose worst case a case the board holds; leaving out one of several is tried.
-    Patients: one line for each whose absence changes the winner, or one line for all of them.
+    Patients: one line for each whose absence changes the winners, or one line for all of them.
     """
-    first = winner(board)
-    found = [(f"metric: {name}", winner(other)) for name, other in (others or {}).items()]
-    found += [(f"missing values: {what}", winner(other)) for what, other in filled(board, worst).items()]
-    found += [(f"without {name}", winner(other)) for name, other in without_attack(board, attacks or {}).items()]
-    names, winners = without_patient(board)
-    turned = [(f"without patient {names[index]}", int(winners[index])) for index in np.flatnonzero(winners != first)]
-    found += turned or ([("without any one patient", first)] if len(names) else [])
+    first = winners(board)
+    found = [(f"metric: {name}", winners(other)) for name, other in (others or {}).items()]
+    found += [(f"missing values: {what}", winners(other)) for what, other in filled(board, worst).items()]
+    found += [(f"without {name}", winners(other)) for name, other in without_attack(board, attacks or {}).items()]
+    left = without_patient(board)
+    found += [(f"without patient {name}", who) for name, who in left if who != first] or ([("without any one patient", first)] if left else [])
     return tuple(Change(what, who, who == first) for what, who in found)
 
 
@@ -81,10 +90,11 @@ def without_attack(board: Board, attacks: Mapping[str, Floats]) -> dict[str, Boa
     return made
 
 
-def without_patient(board: Board) -> tuple[list[str], NDArray[np.int64]]:
-    """Names of the patients, and who wins without each, (patients,); nothing for one patient alone. An entrant without a value left does not win."""
+def without_patient(board: Board) -> list[tuple[str, tuple[int, ...]]]:
+    """Each patient, and who wins without it; nothing for one patient alone. An entrant without a value left does not win."""
     if len(board.names) < 2:
-        return [], np.empty(0, dtype=np.int64)
+        return []
     sums, counts = (part.sum(axis=1, keepdims=True) - part for part in (board.sums, board.counts))
     scores = np.divide(sums, counts, out=np.full_like(sums, -np.inf if board.higher_is_better else np.inf), where=counts > 0)
-    return board.names.tolist(), np.argmax(scores if board.higher_is_better else -scores, axis=0)
+    first = _best(scores if board.higher_is_better else -scores)
+    return [(str(name), tuple(np.flatnonzero(who).tolist())) for name, who in zip(board.names, first.T, strict=True)]

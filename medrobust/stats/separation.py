@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from medrobust.stats.bootstrap import LEVEL
+
+
+def independent_pairs(positive: NDArray[np.bool_], negative: NDArray[np.bool_]) -> int:
+    """How many pairs of a positive and a negative case there are when every patient is used once. Both: (patients,) whether it has such a case."""
+    return int(min(positive.sum(), negative.sum(), (positive | negative).sum() // 2))
 
 
 def exact_bounds(area: float, pairs: int, level: float = LEVEL) -> tuple[float, float]:

@@ -15,6 +15,8 @@ DRAWS = 1999
 MANY = 300
 # Statistics this close are equal: the ways include the one that was seen.
 SLACK = 1e-9
+# The level of `critical`, and of tiers unless another is asked for.
+ALPHA = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +27,7 @@ class Significance:
     among_row: ... a share a of boards or less has any false pair of the row's entrant; not symmetric.
     adjusted: ... a share a of boards or less has any false pair at all; symmetric.
     error: standard error of each difference of scores, clustered by patient; NaN for fewer than two patients.
+    critical: the |t| of a pair beyond which `adjusted` is at most ALPHA; infinite where no pair can reach that.
     method: how p was found, in a few words.
     """
 
@@ -32,6 +35,7 @@ class Significance:
     among_row: Floats
     adjusted: Floats
     error: Floats
+    critical: float
     method: str
 
 
@@ -47,7 +51,7 @@ def significance(board: Board, draws: int = DRAWS, seed: int = 0, many: int = MA
     patients = len(board.names)
     nothing = np.ones((board.entrants, board.entrants))
     if patients < 2 or board.entrants < 2:
-        return Significance(nothing, nothing, nothing, np.full_like(nothing, np.nan), "nothing was tested")
+        return Significance(nothing, nothing, nothing, np.full_like(nothing, np.nan), np.inf, "nothing was tested")
     size = board.counts.max(axis=0)
     rounding = (1e-12 * np.abs(board.shares).max()) ** 2 * patients
     gaps, squares, error = _moments(shares, size / size.sum(), board.cases, rounding)
@@ -57,6 +61,7 @@ def significance(board: Board, draws: int = DRAWS, seed: int = 0, many: int = MA
     seen = np.abs(gaps) * scale
     hits, own, beaten = np.zeros((3, *seen.shape))
     flips = Flips(patients, draws, seed)
+    largest = []
     for signs in flips:
         turned = shares @ signs.T  # (entrants, ways)
         highest = np.zeros_like(turned)  # of each entrant's pairs
@@ -66,11 +71,25 @@ def significance(board: Board, draws: int = DRAWS, seed: int = 0, many: int = MA
             np.maximum(highest[row + 1 :], found, out=highest[row + 1 :])
             np.maximum(highest[row], found.max(axis=0), out=highest[row])
         own += np.stack([_at_least(seen[row], one) for row, one in enumerate(highest)])
-        beaten += _at_least(seen, highest.max(axis=0))
+        largest.append(highest.max(axis=0))
+        beaten += _at_least(seen, largest[-1])
     words = f"sign flips of {patients} patients, {'all' if flips.exact else flips.ways} ways, with the largest statistic of all pairs"
     hits = np.triu(hits, 1)
     p, among_row, adjusted = (np.where(np.eye(len(hits)), 1.0, flips.chance(count)) for count in (hits + hits.T, own, beaten))
-    return Significance(p, among_row, adjusted, error, words)
+    return Significance(p, among_row, adjusted, error, _critical(np.concatenate(largest), flips), words)
+
+
+def _critical(largest: Floats, flips: Flips) -> float:
+    """The |t| that a pair must exceed for its p over all pairs to be ALPHA or less. largest: (ways,) of |sum D| / sqrt(sum D^2) over all pairs.
+
+    With r that statistic of n patients t = r sqrt((n - 1) / (n - r^2)); no pair can do better than r = sqrt(n), of differences that are all equal.
+    """
+    allowed = int((flips.chance(np.arange(len(largest) + 1.0)) <= ALPHA).sum()) - 1
+    if allowed < int(flips.exact):  # every way includes the one that was seen
+        return float("inf")
+    bound = float(np.sort(largest)[::-1][allowed])
+    rest = flips.patients - bound**2
+    return bound * float(np.sqrt((flips.patients - 1) / rest)) if rest > SLACK * flips.patients else float("inf")
 
 
 def _at_least(seen: Floats, ways: Floats) -> Floats:
@@ -113,4 +132,7 @@ def _student(gaps: Floats, error: Floats, patients: int, cases: int) -> Signific
     np.fill_diagonal(p, 1.0)
     others = len(p) - 1
     words = f"Student's t over {patients} patients, times the number of pairs (Bonferroni)"
-    return Significance(p, np.minimum(p * others, 1.0), np.minimum(p * others * len(p) / 2, 1.0), error, words)
+    pairs = others * len(p) / 2
+    least = 2.0 ** (1 - patients) * pairs
+    critical = float(stats.t.isf(ALPHA / pairs / 2, patients - 1)) if least <= ALPHA else float("inf")
+    return Significance(p, np.minimum(p * others, 1.0), np.minimum(p * pairs, 1.0), error, critical, words)

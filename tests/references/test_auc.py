@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 from sklearn.metrics import roc_auc_score
 
-from medrobust.stats import auc, auc_interval
+from medrobust.stats import auc, auc_interval, delong_area
 
 rows_of_both = st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=2, max_size=40)
 scored = rows_of_both.filter(lambda rows: 0 < sum(one for _, one in rows) < len(rows))
@@ -50,4 +50,17 @@ def test_the_interval_is_that_of_a_plain_bootstrap_over_patients() -> None:
 def test_a_perfect_area_stays_within_one() -> None:
     found = auc_interval([0.1, 0.2, 0.8, 0.9], [False, False, True, True], ["a", "b", "c", "d"])
     assert found.estimate == 1
-    assert 0 <= found.low <= found.high <= 1
+    assert 0 <= found.low < found.high == 1
+
+
+@pytest.mark.parametrize(("scores", "area"), [(np.r_[np.zeros(12), np.ones(12)], 1.0), (np.r_[np.ones(12), np.zeros(12)], 0.0), (np.ones(24), 0.5)])
+def test_where_every_pair_has_one_outcome_the_interval_is_delongs_exact_one(scores, area) -> None:
+    positive = np.arange(24) >= 12
+    found = auc_interval(scores, positive, np.arange(24).astype(str))
+    exact = delong_area(scores, positive).interval
+    assert found == exact
+    assert found.estimate == area
+    assert found.high - found.low > 0.26
+    twins = auc_interval(scores, positive, np.tile(np.arange(12), 2).astype(str))
+    assert twins == delong_area(scores, positive, np.tile(np.arange(12), 2).astype(str)).interval, "twelve patients with both have six pairs"
+    assert twins.high - twins.low > found.high - found.low

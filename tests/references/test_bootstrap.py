@@ -88,9 +88,11 @@ def test_order_of_cases_does_not_matter_and_scale_passes_through(values, shuffle
     first = mean(Sample.of(values, patients), resamples=200)
     second = mean(Sample.of([values[i] for i in order], [patients[i] for i in order]), resamples=200)
     moved = mean(Sample.of(2 * np.array(values) + 3, patients), resamples=200)
-    assert (second.low, second.estimate, second.high) == pytest.approx((first.low, first.estimate, first.high), abs=1e-9)
-    assert (moved.low, moved.high) == pytest.approx((2 * first.low + 3, 2 * first.high + 3), abs=1e-9)
-    assert first.low - 1e-9 <= first.estimate <= first.high + 1e-9 or first.patients < 4
+    assert second.estimate == pytest.approx(first.estimate, abs=1e-9)
+    if first.high - first.low > 1e-9:
+        assert (second.low, second.high) == pytest.approx((first.low, first.high), abs=1e-9)
+        assert (moved.low, moved.high) == pytest.approx((2 * first.low + 3, 2 * first.high + 3), abs=1e-9)
+        assert first.low - 1e-9 <= first.estimate <= first.high + 1e-9 or first.patients < 4
 
 
 @settings(max_examples=30, deadline=None)
@@ -99,9 +101,10 @@ def test_a_paired_difference_with_itself_is_nothing_and_turns_with_its_sign(valu
     sample = Sample.of(values, [f"p{i % 4}" for i in range(len(values))])
     other = Sample.of(np.array(values)[::-1], sample.patients)
     same = paired_difference(sample, sample, resamples=100)
-    assert (same.estimate, same.low, same.high) == (0.0, 0.0, 0.0)
+    assert same.estimate == 0
+    assert math.isnan(same.low) or same.low == -same.high < 0, "a difference that no patient shows may be there, and has no interval of no width"
     one, two = paired_difference(sample, other, resamples=100), paired_difference(other, sample, resamples=100)
-    assert (one.estimate, one.low, one.high) == pytest.approx((-two.estimate, -two.high, -two.low), abs=1e-9)
+    assert (one.estimate, one.low, one.high) == pytest.approx((-two.estimate, -two.high, -two.low), abs=1e-9, nan_ok=True)
 
 
 def test_pairing_removes_what_patients_share():
@@ -141,7 +144,10 @@ def test_degenerate_data_say_so():
     assert nobody.patients == 0
     for method in (percentile, expanded, bca):
         flat = mean(Sample.of([0.1] * 12, list("aabbccddeeff")), method)
-        assert (flat.low, flat.high) == pytest.approx((0.1, 0.1))
+        assert flat.estimate == pytest.approx(0.1)
+        assert np.isnan([flat.low, flat.high]).all(), "one value in all of them says nothing of how much it varies"
+    ones = Sample.of(np.full(12, 3.0), list("aabbccddeeff"))
+    assert np.isnan([paired_ratio(ones, ones).low, paired_ratio(ones, ones).high]).all()
     assert math.isnan(paired_difference(Sample.of([1.0], ["a"]), Sample.of([1.0], ["b"])).estimate)
 
 
@@ -176,9 +182,9 @@ def test_published_values_of_newcombe_1998():
     assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
 
 
-def test_a_rate_without_hits_keeps_an_interval():
+def test_a_rate_without_hits_is_worth_one_case_a_patient():
     found = clustered_rate(Sample.of(np.zeros(96), np.repeat(np.arange(12), 8)))
-    assert (found.low, found.high) == pytest.approx(wilson(0, 96))
+    assert (found.low, found.high) == pytest.approx(wilson(0, 12))
 
 
 def test_the_clustered_rate_covers_where_wilson_does_not():

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from medrobust.stats import Sample
+from medrobust.stats import Sample, paired_difference, paired_ratio
 from medrobust.stats.paired import hodges_lehmann, holm, mcnemar, permutation, wilcoxon
+from medrobust.stats.pairing import on_shared_cases, patient_differences
 
 # Hamilton depression scale before and after a tranquilizer: Hollander and Wolfe 1973, table 3.1; also the example of R's wilcox.test.
 BEFORE = [1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30]
@@ -23,11 +24,12 @@ def one_each(values) -> Sample:
 
 
 def clustered(seed: int, patients: int = 7, lacking: int = 0) -> tuple[Sample, Sample]:
-    """Two entrants on one to four cases a patient; the second lacks some cases."""
+    """Two entrants on two to four cases a patient; the second lacks some cases."""
     rng = np.random.default_rng(seed)
     owner = np.repeat(np.arange(patients), rng.integers(2, 5, patients)).astype(str)
     first, second = rng.normal(0.3, 1, len(owner)) + owner.astype(float), rng.normal(0, 1, len(owner)) + owner.astype(float)
-    return Sample.of(first, owner), Sample.of(second[lacking:], owner[lacking:])
+    names = np.arange(len(owner)).astype(str)
+    return Sample.of(first, owner, names), Sample.of(second[lacking:], owner[lacking:], names[lacking:])
 
 
 def test_the_published_example_has_its_p_its_effect_and_its_interval():
@@ -53,7 +55,8 @@ def test_sign_flips_agree_with_scipy_over_every_way():
 
 @pytest.mark.parametrize("lacking", [0, 1])
 def test_a_patient_changes_sides_with_all_its_cases(lacking):
-    first, second = clustered(1, lacking=lacking)
+    whole, second = clustered(1, lacking=lacking)
+    first = Sample.of(whole.values[lacking:], whole.patients[lacking:])
     names = np.unique(first.patients)
 
     def difference(swapped) -> float:
@@ -65,7 +68,7 @@ def test_a_patient_changes_sides_with_all_its_cases(lacking):
         return float(np.mean(one) - np.mean(other))
 
     ways = [difference(swapped) for swapped in itertools.product([False, True], repeat=len(names))]
-    found = permutation(first, second)
+    found = permutation(whole, second)
     assert found.effect == pytest.approx(difference([False] * len(names)))
     assert found.p == pytest.approx(np.mean(np.abs(ways) >= abs(found.effect) - 1e-12))
 
@@ -92,7 +95,47 @@ def test_equal_entrants_are_not_told_apart():
     assert permutation(same, same).p == 1.0
     assert wilcoxon(same, same).p == 1.0
     effect = hodges_lehmann(same, same)
-    assert (effect.estimate, effect.low, effect.high) == (0, 0, 0)
+    assert effect.estimate == 0
+    assert np.isnan([effect.low, effect.high]).all()
+
+
+def hard_and_easy() -> tuple[Sample, Sample]:
+    """One model twice, on twenty patients of four cases; the second time without its first case of each, the hardest."""
+    values = np.random.default_rng(0).random((20, 4))
+    values[:, 0] = 0
+    owner, names = np.repeat(np.arange(20), 4).astype(str), np.tile(["a", "b", "c", "d"], 20)
+    kept = names != "a"
+    return Sample.of(values.ravel(), owner, names), Sample.of(values.ravel()[kept], owner[kept], names[kept])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_model_is_not_better_than_itself_where_its_hard_cases_are_missing(turned):
+    first, second = hard_and_easy()[:: -1 if turned else 1]
+    assert patient_differences(first, second).tolist() == [0] * 20
+    assert (permutation(first, second).effect, permutation(first, second).p) == (0, 1)
+    assert paired_ratio(first, second).estimate == 1
+    found = paired_difference(first, second)
+    assert (found.estimate, found.patients, found.cases) == (0, 20, 60)
+
+
+def test_cases_are_paired_by_name_whatever_their_order():
+    first, second = hard_and_easy()
+    order = np.random.default_rng(1).permutation(len(second.values))
+    mixed = Sample.of(second.values[order] - 0.25, second.patients[order], second.cases[order])
+    one, other = on_shared_cases(first, mixed)
+    assert np.allclose(one.values - other.values, 0.25)
+    assert paired_difference(first, mixed).estimate == pytest.approx(0.25)
+
+
+def test_what_cannot_be_paired_is_refused():
+    whole = Sample.of([1.0, 2, 3], ["p", "p", "q"])
+    with pytest.raises(ValueError, match="found 2 and 1 cases of patient p, expected names of cases to pair them by"):
+        paired_difference(whole, Sample.of([1.0, 3], ["p", "q"]))
+    twice = Sample.of([1.0, 2, 3], ["p", "p", "q"], ["a", "a", "a"])
+    with pytest.raises(ValueError, match="found case a of patient p 2 times, expected once"):
+        permutation(twice, Sample.of([1.0, 3], ["p", "q"], ["a", "a"]))
+    with pytest.raises(ValueError, match="3 values for 2 cases"):
+        Sample.of([1.0, 2, 3], ["p", "p", "q"], ["a", "b"])
 
 
 def test_cases_of_one_patient_are_not_independent_patients():
@@ -110,11 +153,30 @@ def test_wilcoxon_takes_patient_means():
     assert wilcoxon(first, second).p == pytest.approx(stats.wilcoxon(gaps).pvalue)
 
 
-def test_ranks_that_tie_take_the_normal_limit():
-    first, second = one_each([1.0, 2, 3, 4, 5, 6, 0, 0]), one_each([0.0, 1, 2, 3, 4, 5, 3, 0])
-    found = wilcoxon(first, second)
+@pytest.mark.parametrize("n", [3, 4, 5, 6, 8])
+def test_equal_gaps_have_the_smallest_p_there_is_and_no_smaller(n):
+    found = wilcoxon(one_each(np.ones(n)), one_each(np.zeros(n)))
+    assert found.exact
+    assert found.p == pytest.approx(2.0 ** (1 - n))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_ranks_that_tie_are_flipped_every_way(seed):
+    rng = np.random.default_rng(seed)
+    gaps = rng.integers(-3, 5, rng.integers(4, 11)) / 10  # such as .3 - .2 and .2 - .1, equal but for rounding
+    base = rng.integers(0, 5, len(gaps)) / 10
+    kept = np.rint(10 * gaps[gaps != 0])
+    found = wilcoxon(one_each(base + gaps), one_each(base))
+    assert found.exact
+    if len(kept) > 1:
+        assert found.p == pytest.approx(stats.wilcoxon(kept, method=stats.PermutationMethod(n_resamples=np.inf)).pvalue)
+
+
+def test_many_ranks_that_tie_take_the_normal_limit():
+    gaps = np.random.default_rng(7).integers(-3, 5, 130).astype(float)
+    found = wilcoxon(one_each(gaps), one_each(np.zeros(130)))
     assert not found.exact
-    assert found.p == pytest.approx(stats.wilcoxon(first.values - second.values, method="approx").pvalue)
+    assert found.p == pytest.approx(stats.wilcoxon(gaps, method="approx").pvalue)
 
 
 @pytest.mark.parametrize("n", [6, 9, 40, 120])
@@ -154,6 +216,9 @@ def test_mcnemar_is_the_binomial_of_cases_that_disagree():
     assert found.p == pytest.approx(2 * stats.binom.cdf(86, 236, 0.5))
     assert found.p == pytest.approx(3.7e-05, rel=0.1)
     assert mcnemar(one_each(first), one_each(first)).p == 1.0
+    names = np.arange(1600).astype(str)
+    fewer = mcnemar(Sample.of(first, names, names), Sample.of(second[10:], names[10:], names[10:]))
+    assert (fewer.first_only, fewer.cases) == (140, 1590), "what one of them lacks is left out"
 
 
 def test_mcnemar_refuses_other_cases_and_other_values():

@@ -12,6 +12,7 @@ from PIL import Image
 from medrobust.leaderboard.overview.standing import Curve, Curves, HeatMap, Matrix, Overview, Point, Shown, Standing
 from medrobust.leaderboard.page import Page
 from medrobust.leaderboard.tables import Column, Entry, Validity
+from medrobust.stats import Detectable
 
 DICE = Column("mean Dice", shown="%", scale=100.0, digits=1, better=True)
 P_VALUE = Column("p", digits=3)
@@ -107,7 +108,7 @@ def overview(label: str = "phantom: abdominal CT, 128x128 at 3 mm", conditions: 
         method="Entrants are ranked by the mean over patients of each case's worst Dice; 2000 bootstrap draws of patients give the rank intervals. "
         "Two entrants share a tier unless a paired permutation test, corrected after Holm, separates them at 5 %.",
         agreement=(("mean against mean rank", 0.93), ("mean against significance", 0.8), ("mean rank against significance", 0.87)),
-        detectable=0.021,
+        detectable={"eps=1/255": Detectable(0.017, 0.021, 0.035, 2.6, 12, 6)},
         sensitivity=(
             ("metric: Dice of the moved truth", "seg-unet", True),
             ("missing structures left out", "seg-unet + deform-robust", False),

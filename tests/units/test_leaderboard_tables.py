@@ -23,7 +23,7 @@ from medrobust.leaderboard.recon_fnaf.sweeps import queries, thresholds
 from medrobust.leaderboard.recon_fnaf.transfer import transfer
 from medrobust.leaderboard.section import Section, sections
 from medrobust.leaderboard.tables import Entry, Figure, Table
-from medrobust.stats import Sample, clustered_rate, mean, paired_ratio, wilson
+from medrobust.stats import Sample, clustered_rate, mcnemar, mean, paired_ratio, rate_bounds, wilson
 
 PLAN = Plan(conditions=("4x",), patients=6)
 
@@ -224,7 +224,8 @@ def test_a_defended_rate_of_zero_gives_an_open_ratio_with_a_lower_end(whole):
     assert found.estimate is not None
     assert math.isinf(found.estimate)
     assert found.low is not None
-    assert found.low == pytest.approx(entry(attack_rate(only(whole))[0], ("4x", "recon-unet", "none"), "fnaf-random").low / wilson(0, 24)[1])
+    plain = entry(attack_rate(only(whole))[0], ("4x", "recon-unet", "none"), "fnaf-random")
+    assert found.low == pytest.approx(plain.low / rate_bounds(np.zeros(6), np.full(6, 4.0))[1])
 
 
 def test_lesions_are_kept_at_half_their_contrast_and_compared_one_by_one(whole, section):
@@ -237,6 +238,8 @@ def test_lesions_are_kept_at_half_their_contrast_and_compared_one_by_one(whole, 
     labels = ("4x", "recon-unet", "fnaf-robust")
     assert entry(paired, labels, "saved").estimate == ((contrast < 0.5) & (robust >= 0.5)).sum()
     assert entry(paired, labels, "lost").estimate == ((contrast >= 0.5) & (robust < 0.5)).sum()
+    names = np.arange(24)
+    assert entry(paired, labels, "McNemar p").estimate == mcnemar(Sample.of(robust >= 0.5, names), Sample.of(contrast >= 0.5, names)).p
 
 
 def test_information_is_accepted_at_the_papers_threshold_and_correlated_with_loss(whole, section):

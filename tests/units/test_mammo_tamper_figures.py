@@ -82,6 +82,9 @@ def test_the_roc_figure_draws_what_its_table_says(here: Section) -> None:
     assert [point[0] for point in drawn] == [100 * rate for rate in ALARMS]
     assert [point[1] for point in drawn] == pytest.approx(100 * on_curve(said, TRUTH))
     assert all(low <= middle <= high for _, middle, low, high in drawn)
+    for one in (one for row in table.lines for one in row.entries[:-1] if one.low is not None):
+        assert one.low < one.high, "no interval of no width"
+    assert {row.entries[-1].low for row in table.lines} == {None}, "with nothing but alarms the sensitivity is 1 by definition"
     assert roc_auc_score(TRUTH, said) < 0.5
     assert drawn[6][1] < drawn[6][0], "a reader turned round lies below the diagonal"
     forms = np.concatenate([[tamper_score(DETECTORS[0], image, one) for image in ALL] for one in (None, EFFECTS["tamper@3000"])])

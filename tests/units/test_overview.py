@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from norm_rows import EPSILON, Cells, board, made, record, rows
+from scipy import stats
 
 from medrobust.leaderboard.build import text
 from medrobust.leaderboard.evidence import COLUMNS, Evidence, evidence, joined
@@ -106,7 +107,31 @@ def test_an_incomplete_entrant_is_shown_and_not_ranked() -> None:
     assert {one.tier for one in found.standings} == {1, 2, None}
     assert any(what.startswith("entrants with missing values let in") for what, _, _ in found.sensitivity)
     worst = next(line for line in found.sensitivity if line[0].endswith("let in: the worst value"))
-    assert worst[1:] == (GOOD, True), "filled with the worst value it is no better than the winner, who stays"
+    assert worst[1:] == (f"equal: {GOOD}, third", False), "filled with the worst value it is as good as the winner, and both are said"
+
+
+def test_all_that_are_equal_at_the_top_are_said_to_win() -> None:
+    answers = {f"entrant {number}": {"none": "1" * 12, "pgd": "1" * 12} for number in range(6)} | {"last": {"none": "1" * 12, "pgd": "0" * 12}}
+    found = only(made(board(answers))).sensitivity
+    assert found == (("without any one patient", "equal: entrant 0, entrant 1, entrant 2, entrant 3 and 2 more", True),)
+
+
+def test_each_condition_says_what_its_own_tests_could_show() -> None:
+    rng = np.random.default_rng(0)
+    answers = {name: {"none": "1" * 40, "pgd": rng.integers(0, 2, 40).astype(float)} for name in ("one", "two", "three")}
+    few = {name: {"none": "1" * 40, "pgd": np.r_[rng.integers(0, 2, 6), np.ones(34)]} for name in ("one", "two", "three")}
+    evidence = made({**board(answers, "8/255"), **board(few, "1/255")})
+    found = only(evidence)
+    assert set(found.detectable) == {"8/255", "1/255"}
+    assert found.detectable["1/255"].typical < 0.5 * found.detectable["8/255"].typical
+    for one in found.detectable.values():
+        assert one.lowest <= one.typical <= one.highest
+        assert one.critical >= stats.t.ppf(0.975, 39)
+    assert found.detectable["8/255"].critical > 2.2, "three pairs pay for one another"
+    plain = json.loads(text(page(evidence), "json"))["overviews"][0]["detectable"]
+    assert [(one["condition"], one["power"], one["pairs"]) for one in plain] == [("8/255", 0.8, 3), ("1/255", 0.8, 3)]
+    shown = text(page(evidence), "html")
+    assert "typical pair of entrants must truly differ by about" in shown
 
 
 def test_a_cell_that_is_not_run_leaves_its_entrant_unranked() -> None:
@@ -173,7 +198,7 @@ def test_an_entrant_that_nobody_attacked_is_not_ranked() -> None:
 def test_one_entrant_alone_and_one_patient_alone_are_not_ranked() -> None:
     alone = only(made(board({BAD: {"none": "1111", "pgd": "0011"}})))
     assert [(one.tier, one.best) for one in alone.standings] == [(None, None)]
-    assert alone.detectable is None
+    assert alone.detectable == {}
     one_patient = only(made(TWO, patients=["p"] * 12))
     assert {one.tier for one in one_patient.standings} == {None}
 

@@ -116,7 +116,7 @@ def test_differences_are_paired_and_the_line_that_is_best_is_compared_with() -> 
     blank = entry(table, ("all", "roi-resnet", "relevance-blank"), "best grouping over the best free line")
     alone = entry(localisation(section(found))[0], ("all", "roi-resnet", "relevance-blank"), "best grouping")
     assert blank.high - blank.low < 0.5 * (alone.high - alone.low), "what moves both in a volume cancels"
-    assert entry(table, ("all", "roi-resnet", "ogp"), "best grouping behind the best explainer").high == 0
+    assert entry(table, ("all", "roi-resnet", "ogp"), "best grouping behind the best explainer").estimate == 0
     assert entry(table, ("all", "roi-resnet", "grad-cam"), "rank 1 over the best free line").estimate is None
     assert not paired(section(rows({"ogp": 0.7, "grad-cam": 0.1}))), "no line to compare with"
 

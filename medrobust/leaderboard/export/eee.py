@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -15,16 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from medrobust.digests import canonical
 from medrobust.errors import SpecError
 from medrobust.files import write_text
 from medrobust.leaderboard import shipped
 from medrobust.leaderboard.evidence import Evidence, Record
 from medrobust.leaderboard.export.direction import higher_is_better
+from medrobust.leaderboard.measure import estimator
 from medrobust.leaderboard.section import Model
-from medrobust.stats import Sample, mean
+from medrobust.stats import Sample, clustered_rate
 from medrobust.stats.bootstrap import LEVEL, RESAMPLES
 from medrobust.store import MARKER
 from medrobust.targets.card import Card
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 VERSION = "0.3.0"
 METHOD = "bootstrap over patients, percentile interval widened for few patients"
+RATE_METHOD = f"{METHOD}, never narrower than Wilson's score interval of the effective number of independent cases"
 QUERY = re.compile(r"q=\d+")
 RESERVED = re.compile(r"data|con|prn|aux|nul|com\d|lpt\d", re.IGNORECASE)
 """Names that the store, or Windows, keeps for itself."""
@@ -146,10 +147,13 @@ def _results(record: Record, rows: pd.DataFrame, ways: Mapping[str, bool]) -> li
         if better is None or QUERY.fullmatch(str(label)):
             continue
         values = part["value"].to_numpy(dtype=float)
-        interval = mean(Sample.of(values, part["patient"].to_numpy(dtype=str)))
-        rate = bool(np.isin(values, (0.0, 1.0)).all())
+        estimate = estimator(str(metric), str(label))
+        rate = estimate is clustered_rate
+        interval = estimate(Sample.of(values, part["patient"].to_numpy(dtype=str)))
+        known = not math.isnan(interval.low)
         name = f"{metric} {label}".strip()
-        spread = {"confidence_interval": {"lower": interval.low, "upper": interval.high, "confidence_level": LEVEL, "method": METHOD}}
+        method = RATE_METHOD if rate else METHOD
+        spread = {"confidence_interval": {"lower": interval.low, "upper": interval.high, "confidence_level": LEVEL, "method": method}}
         found.append(
             {
                 "evaluation_result_id": f"{record.digest}/{name}",
@@ -171,9 +175,9 @@ def _results(record: Record, rows: pd.DataFrame, ways: Mapping[str, bool]) -> li
                     "score": interval.estimate,
                     "details": {"patients": str(interval.patients), "cases_owed": str(record.cases), "validity": record.level, **_reasons(record)},
                     "uncertainty": {
-                        **(spread if interval.patients > 1 else {}),
+                        **(spread if known else {}),
                         "num_samples": interval.cases,
-                        **({"num_bootstrap_samples": RESAMPLES} if interval.patients > 1 else {}),
+                        **({"num_bootstrap_samples": RESAMPLES} if known else {}),
                     },
                 },
                 "generation_config": {"additional_details": _setting(record)},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,8 +16,8 @@ from medrobust.leaderboard.mammo_tamper.rule import INTERVALS, attacked, percent
 from medrobust.leaderboard.measure import entry
 from medrobust.leaderboard.section import Model, Section
 from medrobust.leaderboard.tables import Entry, Figure, Line, Table
-from medrobust.stats import Interval, Scored
-from medrobust.stats.bootstrap import LEVEL, RESAMPLES, Floats, draws
+from medrobust.stats import Interval, Scored, wilson
+from medrobust.stats.bootstrap import LEVEL, NOTHING, RESAMPLES, Floats, draws
 
 ALARMS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """False positive rates at which curves are drawn and tabulated."""
@@ -80,8 +82,18 @@ def sensitivities(found: Readings, kinds: tuple[str, str]) -> tuple[Entry, ...]:
         low = np.quantile(np.where(np.isnan(again), 0, again), (1 - LEVEL) / 2, axis=0)
         high = np.quantile(np.where(np.isnan(again), 1, again), (1 + LEVEL) / 2, axis=0)
     counted = (len(names), len(sample.scores))
-    intervals = [Interval(*ends, *counted) for ends in zip(whole.tolist(), low.tolist(), high.tolist(), strict=True)]
+    patients = len(np.unique(sample.patients[sample.positive]))
+    intervals = [_wide(Interval(*ends, *counted), patients) for ends in zip(whole.tolist(), low.tolist(), high.tolist(), strict=True)]
+    intervals[-1] = replace(intervals[-1], low=NOTHING, high=NOTHING)  # with nothing but alarms the sensitivity is 1, whatever the images
     return tuple(entry(one, found.owed, found.validity) for one in intervals)
+
+
+def _wide(found: Interval, patients: int) -> Interval:
+    """Where every resample has the same sensitivity: Wilson's interval, with one case for each of the patients that have a positive one."""
+    if np.isnan(found.low) or found.high > found.low:
+        return found
+    low, high = wilson(found.estimate * patients, patients)
+    return replace(found, low=low, high=high)
 
 
 def rates(sample: Scored, weights: Floats) -> Floats:

@@ -35,7 +35,7 @@ def attacks(section: Section) -> tuple[str, ...]:
 def sample(placed: Placed, values: Floats) -> Sample | None:
     """Cases that have a value; None where none has."""
     held = ~np.isnan(values)
-    return Sample(values[held], placed.trials.patients[held]) if held.any() else None
+    return Sample(values[held], placed.trials.patients[held], np.flatnonzero(held).astype(str)) if held.any() else None
 
 
 def measured(placed: Placed, entry: Entry, values: Floats) -> Measured:

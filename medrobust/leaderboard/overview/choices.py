@@ -10,8 +10,8 @@ import numpy as np
 from medrobust.leaderboard.overview.placing import Placed
 from medrobust.leaderboard.overview.trials import trials
 from medrobust.stats.board import Board
-from medrobust.stats.detectable import detectable_on
-from medrobust.stats.sensitivity import filled, sensitivity, winner
+from medrobust.stats.detectable import Detectable, detectable_on
+from medrobust.stats.sensitivity import filled, sensitivity, winners
 
 PATIENTS = 5
 """How many single patients are named whose absence changes the winner."""
@@ -19,15 +19,18 @@ PATIENTS = 5
 Tried = tuple[str, str, bool]
 
 
-def detectable(placed: Sequence[Placed]) -> float | None:
-    """The least difference that the test set could show, of several conditions the largest; None where nothing is compared."""
-    found = [detectable_on(one.board, one.ranking.tests).difference for one in placed if one.board is not None and one.ranking is not None]
-    known = [one for one in found if not np.isnan(one)]
-    return max(known) if known else None
+MANY = 4
+"""How many are named that win together."""
+
+
+def detectable(placed: Sequence[Placed]) -> dict[str, Detectable]:
+    """What differences the tests behind the tiers of each condition could show; a condition whose tests can show none is left out."""
+    found = {one.trials.condition: detectable_on(one.board, one.ranking.tests) for one in placed if one.board is not None and one.ranking is not None}
+    return {condition: one for condition, one in found.items() if not np.isnan(one.typical)}
 
 
 def tried(placed: Placed, several: bool, shared: bool) -> list[Tried]:
-    """(what was changed, who wins then, whether it is the same winner). shared: conditions differ in their budget alone."""
+    """(what was changed, who win then, whether they are the same winners). shared: conditions differ in their budget alone."""
     if placed.board is None:
         return []
     ranked = in_order(placed)
@@ -35,14 +38,22 @@ def tried(placed: Placed, several: bool, shared: bool) -> list[Tried]:
     names = [str(placed.trials.entrants[entrant]) for entrant in ranked]
     attacks = {placed.trials.attacks[attack]: placed.over([[attack]] * len(placed.trials.entrants))[ranked] for attack in placed.comparison.attacks}
     changes = sensitivity(board, attacks, _others(placed, ranked, shared))
-    found: list[Tried] = [(change.what, names[change.winner], change.same) for change in changes]
+    found: list[Tried] = [(change.what, together([names[who] for who in change.winners]), change.same) for change in changes]
     found += _let_in(placed, ranked)
     where = f"{placed.trials.condition}: " if several else ""
     return [(f"{where}{what}", who, same) for what, who, same in _short(found)]
 
 
+def together(names: Sequence[str]) -> str:
+    """One winner by name; of several that they are equal."""
+    if len(names) == 1:
+        return names[0]
+    more = f" and {len(names) - MANY} more" if len(names) > MANY else ""
+    return f"equal: {', '.join(names[:MANY])}{more}"
+
+
 def in_order(placed: Placed) -> list[int]:
-    """Ranked entrants, the winner first, so that of equal ones the winner is the one that was."""
+    """Ranked entrants, the best first."""
     ranked = set(placed.comparison.ranked)
     return [entrant for entrant in placed.order if entrant in ranked]
 
@@ -72,12 +83,13 @@ def _let_in(placed: Placed, ranked: Sequence[int]) -> list[Tried]:
     if not further:
         return []
     everyone = [*ranked, *further]
-    first = str(placed.trials.entrants[everyone[0]])
     board = Board.of(placed.worst[everyone], placed.trials.patients, placed.headline.better)
+    first = winners(Board.of(placed.worst[ranked], placed.trials.patients, placed.headline.better))
     found = []
     for what, other in filled(board).items():
-        who = str(placed.trials.entrants[everyone[winner(other)]])
-        found.append((f"entrants with missing values let in: {what}", who, who == first))
+        who = winners(other)
+        names = [str(placed.trials.entrants[everyone[one]]) for one in who]
+        found.append((f"entrants with missing values let in: {what}", together(names), who == first))
     return found
 
 

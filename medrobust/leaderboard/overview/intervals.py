@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from medrobust.leaderboard.measure import entry, missing
 from medrobust.leaderboard.tables import UNMEASURED, Entry, Validity
-from medrobust.stats import Interval, Sample, expanded, mean, wilson
-from medrobust.stats.bootstrap import RESAMPLES, Floats, Resampled, draws
+from medrobust.stats import Interval, Sample, clustered_rate, expanded, mean, rate_bounds
+from medrobust.stats.bootstrap import RESAMPLES, Floats, Resampled, draws, without_collapse
 
 CHUNK = 256
 """Means at a time; 2000 resamples of them are 4 MB."""
@@ -46,7 +46,7 @@ def means(values: Floats, patients: NDArray[np.str_], rate: bool = False) -> lis
                 found[line] = one
     for line in np.flatnonzero(~whole).tolist():
         sample = Sample(values[line, held[line]], patients[held[line]])
-        found[line] = _widened(mean(sample), float(sample.values.sum())) if rate else mean(sample)
+        found[line] = clustered_rate(sample) if rate else mean(sample)
     return [one for one in found if one is not None]
 
 
@@ -63,15 +63,13 @@ def _whole(values: Floats, owner: NDArray[np.int64], patients: int, rate: bool) 
     found = []
     for line in range(lines):
         one = Interval(float(estimates[line]), float(low[line]), float(high[line]), patients, cases)
-        found.append(_widened(one, float(values[line].sum())) if rate else one)
+        found.append(_widened(one, sums[line], counts) if rate else without_collapse(one))
     return found
 
 
-def _widened(found: Interval, hits: float) -> Interval:
-    """As `clustered_rate` does: never narrower than Wilson's."""
-    if found.patients < 2:
-        return found
-    low, high = _wilson(round(hits), found.cases)
+def _widened(found: Interval, hits: Floats, cases: Floats) -> Interval:
+    """As `clustered_rate` does."""
+    low, high = rate_bounds(hits, cases)
     return replace(found, low=min(found.low, low), high=max(found.high, high))
 
 
@@ -79,8 +77,3 @@ def _widened(found: Interval, hits: float) -> Interval:
 def _tails(patients: int) -> tuple[float, float]:
     """The two quantiles that `expanded` takes for so many patients: of 0 and 1 joined by a line, the quantile q is q."""
     return expanded(Resampled(0.5, np.linspace(0.0, 1.0, 2), np.zeros(patients)))
-
-
-@lru_cache(maxsize=4096)
-def _wilson(hits: int, cases: int) -> tuple[float, float]:
-    return wilson(hits, cases)

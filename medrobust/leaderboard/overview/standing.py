@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from medrobust.leaderboard.tables import Column, Entry, Validity
+from medrobust.stats import Detectable
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,8 @@ class Standing:
     """One entrant under one condition: a target with its defense, or an explainer of a target.
 
     tier: 1 is best; entrants that the data do not separate share one. None where the entrant is not ranked: invalid, incomplete, or alone.
-    low_rank, high_rank: 95 % interval of the rank, 1 is best. best: probability of being the best, in [0, 1]. None where not ranked.
+    low_rank, high_rank: 95 % interval of the rank, 1 is best. best: share of resamples of patients in which it leads.
+    None where not ranked.
     clean, worst: the headline metric on clean images, and where each case has the worst value of all attacks; `by_attack` one entry an attack.
     missed: structures that are missed altogether, where the track knows them; else None.
     cost: totals over the entrant's cells: `queries`, `gradients`, `seconds`, `megabytes`; what is not known is left out.
@@ -129,8 +131,8 @@ class Overview:
     headline: the metric that standings are ranked by. attacks: names of the columns of `by_attack`.
     method: how tiers, rank intervals and worst cases were found, in a sentence or two.
     agreement: Kendall's tau of the three ranking schemes, by pair.
-    detectable: the least difference of the headline that this test set could show, in its unit; None where that cannot be said.
-    sensitivity: (what was changed, who wins then, whether it is the same winner). findings: what the checks that compare cells found.
+    detectable: by condition, what true differences of the headline its tests could show, in its unit; nothing for a condition that could show none.
+    sensitivity: (what was changed, who win then, whether they are the same winners). findings: what the checks that compare cells found.
     group: what its conditions share, such as `linf` for those of one budget; empty where they share nothing but the data.
     compared: of each condition the attacks that `worst` is over, those that every ranked entrant was put through.
     """
@@ -145,7 +147,7 @@ class Overview:
     standings: tuple[Standing, ...]
     method: str = ""
     agreement: tuple[tuple[str, float], ...] = ()
-    detectable: float | None = None
+    detectable: Mapping[str, Detectable] = field(default_factory=dict)
     sensitivity: tuple[tuple[str, str, bool], ...] = ()
     curves: tuple[Curves, ...] = ()
     matrices: tuple[Matrix, ...] = ()

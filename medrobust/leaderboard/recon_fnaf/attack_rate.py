@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from medrobust.leaderboard.layout import MODEL_HEADS, across_attacks, any_number, lines
-from medrobust.leaderboard.measure import Measured, entry, flagged
+from medrobust.leaderboard.measure import Measured, case_names, entry, flagged
 from medrobust.leaderboard.recon_fnaf.rule import BOLD, HIT, INTERVALS, LOSS, RATE
 from medrobust.leaderboard.section import Model, Section
 from medrobust.leaderboard.tables import Column, Entry, Table, Validity, worst
@@ -52,7 +52,7 @@ def worst_case(section: Section, model: Model, condition: str, entries: list[Ent
         return Measured(Entry(note="no valid attack", validity=Validity("missing", ("no valid attack",))))
     frame = pd.concat([section.frame(model, attack, condition, "fnaf-loss") for attack in sound])
     cases = frame.groupby(["seed", "patient", "case"], sort=True)["value"].max().reset_index()
-    sample = Sample.of((cases["value"] >= HIT).to_numpy(), cases["patient"].to_numpy(dtype=str))
+    sample = Sample.of((cases["value"] >= HIT).to_numpy(), cases["patient"].to_numpy(dtype=str), case_names(cases))
     believed = worst([one.validity for one in entries if one.validity.level != "invalid"])
     found = entry(clustered_rate(sample), len(sample.values), believed)
     left_out = [attack for attack in section.attacks if attack not in sound]

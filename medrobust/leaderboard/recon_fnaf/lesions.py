@@ -9,7 +9,7 @@ from medrobust.leaderboard.measure import Measured, contrast, measure
 from medrobust.leaderboard.recon_fnaf.rule import BOLD, CONTRAST, INTERVALS, KEPT, LESION
 from medrobust.leaderboard.section import Model, Section
 from medrobust.leaderboard.tables import Column, Entry, Line, Table
-from medrobust.stats import Sample, paired_difference, wilson
+from medrobust.stats import mcnemar, paired_difference, wilson
 
 COLUMNS = (
     Column("kept", "", "%", 100, 1, better=True),
@@ -63,20 +63,7 @@ def _paired(section: Section, plain: Model, defended: Model, condition: str) -> 
     if first.sample is None or second.sample is None:
         lacking = first.entry if first.sample is None else second.entry
         return first.entry, second.entry, lacking, lacking, lacking, lacking
-    keys = ["seed", "patient", "case", "label"]
-    one, two = (section.frame(model, "none", condition, "lesion-contrast", None)[[*keys, "value"]] for model in (plain, defended))
-    both = one.merge(two, on=keys)
-    before, after = both["value_x"] >= KEPT, both["value_y"] >= KEPT
-    saved, lost = int((~before & after).sum()), int((before & ~after).sum())
-    patients = both["patient"].to_numpy(dtype=str)
-    kept_after, kept_before = (Measured(first.entry, Sample.of(kept, patients)) for kept in (after, before))
-    difference = contrast(kept_after, kept_before, paired_difference)
-    counts = [replace(difference, estimate=value, low=None, high=None) for value in (float(saved), float(lost), _mcnemar(saved, lost))]
+    difference = contrast(second, first, paired_difference)
+    found = mcnemar(second.sample, first.sample)
+    counts = [replace(difference, estimate=value, low=None, high=None) for value in (float(found.first_only), float(found.second_only), found.p)]
     return first.entry, second.entry, difference, *counts
-
-
-def _mcnemar(saved: int, lost: int) -> float:
-    """Two-sided exact p of as uneven a split of the lesions that differ. Source: McNemar 1947."""
-    from scipy import stats
-
-    return float(stats.binomtest(saved, saved + lost).pvalue) if saved + lost else 1.0

@@ -8,6 +8,8 @@ from typing import Any
 from medrobust.leaderboard.overview.standing import Curves, Matrix, Overview, Shown, Standing
 from medrobust.leaderboard.render.json_numbers import entry_plain, nine, rounded
 from medrobust.leaderboard.tables import Column
+from medrobust.stats import Detectable
+from medrobust.stats.detectable import POWER
 
 
 def overview_plain(overview: Overview) -> dict[str, Any]:
@@ -26,7 +28,7 @@ def overview_plain(overview: Overview) -> dict[str, Any]:
         "method": overview.method,
         "standings": [_standing(one, overview) for one in overview.standings],
         "agreement": [{"schemes": schemes, "tau": nine(tau)} for schemes, tau in overview.agreement],
-        "detectable": nine(overview.detectable),
+        "detectable": [{"condition": condition, **_detectable(one)} for condition, one in overview.detectable.items()],
         "sensitivity": [{"changed": changed, "winner": winner, "same": same} for changed, winner, same in overview.sensitivity],
         "findings": [dict(one) for one in overview.findings],
         "curves": [_curves(one) for one in overview.curves],
@@ -34,6 +36,11 @@ def overview_plain(overview: Overview) -> dict[str, Any]:
         "heat": overview.heat and rounded({**vars(overview.heat), "values": [list(row) for row in overview.heat.values]}),
         "shown": [_shown(one) for one in overview.shown],
     }
+
+
+def _detectable(one: Detectable) -> dict[str, Any]:
+    ends = {"lowest": one.lowest, "typical": one.typical, "highest": one.highest, "standard_errors": one.critical}
+    return {"power": POWER, **rounded(ends), "pairs": one.pairs}
 
 
 def _standing(one: Standing, overview: Overview) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from medrobust.leaderboard.report.content import Doubt
 from medrobust.leaderboard.section import Model, Section
 from medrobust.leaderboard.tables import LEVELS, Column, Entry
 from medrobust.leaderboard.text import number, whole
+from medrobust.stats.detectable import POWER
 
 
 def place(record: Record) -> str:
@@ -44,11 +45,14 @@ def sure(section: Section, model: Model, overviews: Sequence[Overview], standing
         ("seeds", ", ".join(map(str, sorted({record.seed for record in records})))),
     ]
     for overview in overviews:
-        if overview.detectable is not None:
-            column = overview.headline
-            unit = "points" if column.shown == "%" else column.shown
-            shown = f"{number(overview.detectable, column)} {unit}".rstrip()
-            facts.append((f"least difference of {column.name} that these patients can show", shown))
+        column = overview.headline
+        unit = "points" if column.shown == "%" else column.shown
+        for condition, least in overview.detectable.items():
+            where = f", {condition}" if len(overview.detectable) > 1 else ""
+            low, typical, high = (number(one, column) for one in (least.lowest, least.typical, least.highest))
+            shown = f"{typical} {unit}".rstrip() + (f", from {low} to {high} by pair" if low != high else "")
+            name = f"true difference of {column.name} that tells a typical pair of entrants apart in {100 * POWER:g} % of such test sets{where}"
+            facts.append((name, shown))
     for one in standings:
         alike = sum(other.condition == one.condition and other.tier is not None for overview in overviews for other in overview.standings)
         facts.append((f"rank, {one.condition}" if len(standings) > 1 else "rank", rank(one, alike)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from medrobust.leaderboard.layout import any_number, lines
-from medrobust.leaderboard.measure import Measured, Quantity, entry, measure, missing
+from medrobust.leaderboard.measure import Measured, Quantity, case_names, entry, measure, missing
 from medrobust.leaderboard.roi.rule import BOLD, FREE, GRADES, HEADS, INTERVALS, by_explainer
 from medrobust.leaderboard.roi.scores import scores
 from medrobust.leaderboard.section import Model, Section
@@ -79,6 +79,6 @@ def _of_grade(section: Section, labels: tuple[str, ...], grade: str) -> Measured
     frame = frame[frame["case"].isin(cases)]
     if frame.empty:
         return Measured(Entry(note=UNMEASURED, validity=Validity("missing", (UNMEASURED,))))
-    sample = Sample.of(frame["value"].to_numpy(dtype=float), frame["patient"].to_numpy(dtype=str))
+    sample = Sample.of(frame["value"].to_numpy(dtype=float), frame["patient"].to_numpy(dtype=str), case_names(frame))
     whole = measure(section, model, explainer, condition, Quantity("dice-grouping")).entry
     return Measured(entry(mean(sample), len(sample.values), whole.validity), sample)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medrobust.leaderboard.measure import Measured, entry, missing
+from medrobust.leaderboard.measure import Measured, case_names, entry, missing
 from medrobust.leaderboard.section import Model, Section
 from medrobust.leaderboard.tables import UNMEASURED, Entry, Validity
 from medrobust.stats import Sample, mean
@@ -23,7 +23,7 @@ def scores(section: Section, model: Model, condition: str) -> pd.DataFrame:
 
     The truth is read off the score and whether it was right: from .5 on the answer is a high grade.
     """
-    keys = ["cell", "patient", "case"]
+    keys = ["cell", "seed", "patient", "case"]
     said, right = (section.frame(model, "none", condition, name)[[*keys, "value"]] for name in ("score", "correct"))
     both = said.rename(columns={"value": "score"}).merge(right.rename(columns={"value": "correct"}), on=keys)
     return both.assign(high=(both["score"] >= 0.5) == (both["correct"] > 0.5))
@@ -38,5 +38,5 @@ def cross_entropy(section: Section, model: Model, condition: str) -> Measured:
     if found.empty:
         return Measured(Entry(note=UNMEASURED, validity=Validity("missing", (UNMEASURED,))))
     given = np.where(found["high"], found["score"], 1 - found["score"])
-    sample = Sample.of(-np.log(given.clip(LEAST)), found["patient"].to_numpy(dtype=str))
+    sample = Sample.of(-np.log(given.clip(LEAST)), found["patient"].to_numpy(dtype=str), case_names(found))
     return Measured(entry(mean(sample), len(sample.values), validity), sample)

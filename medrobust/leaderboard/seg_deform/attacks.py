@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from medrobust.leaderboard.layout import MODEL_HEADS, Labelled, any_number, lines
-from medrobust.leaderboard.measure import Measured, Quantity, entry, flagged, measure
+from medrobust.leaderboard.measure import Measured, Quantity, case_names, entry, flagged, measure
 from medrobust.leaderboard.section import Model, Section
 from medrobust.leaderboard.seg_deform.rule import (
     DICE,
@@ -82,7 +82,7 @@ def worst_case(section: Section, model: Model, condition: str, metric: str) -> M
         return _none("no valid attack")
     frame = pd.concat([section.frame(model, name, condition, metric) for name in sound])
     lowest = frame.groupby(["seed", "patient", "case"], sort=True)["value"].min().reset_index()
-    sample = Sample.of(lowest["value"].to_numpy(dtype=float), lowest["patient"].to_numpy(dtype=str))
+    sample = Sample.of(lowest["value"].to_numpy(dtype=float), lowest["patient"].to_numpy(dtype=str), case_names(lowest))
     found = entry(mean(sample), len(sample.values), worst([one.validity for one in entries if one.validity.level != "invalid"]))
     return Measured(_without([name for name in planned if name not in sound], found), sample)
 

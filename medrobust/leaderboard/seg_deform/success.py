@@ -95,5 +95,6 @@ def shares(section: Section, model: Model, attack: str, condition: str, names: S
 def _rate(down: Mapping[Key, bool], expected: int, validity: Validity) -> Measured:
     if not down:
         return Measured(Entry(note=UNMEASURED, validity=Validity("missing", (UNMEASURED,))))
-    sample = Sample.of([float(fell) for fell in down.values()], [patient for _, patient, _ in down])
+    names = [f"{seed}/{case}" for seed, _, case in down]
+    sample = Sample.of([float(fell) for fell in down.values()], [patient for _, patient, _ in down], names)
     return Measured(entry(clustered_rate(sample), expected, validity), sample)
