@@ -13,7 +13,7 @@ from art.attacks.evasion.projected_gradient_descent.projected_gradient_descent_p
 from art.estimators.estimator import BaseEstimator, LossGradientsMixin
 from torch import Tensor
 
-from medrobust.budgets import Norm
+from medrobust.budgets import Norm, length
 from medrobust.randomness import CaseRandom
 from medrobust.types import Attacked, Batch, Target
 from medrobust_attacks.art.estimator import TargetEstimator, limits
@@ -62,24 +62,26 @@ class Loop(ProjectedGradientDescentPyTorch):  # type: ignore[misc]
         image = self._within(image.addcmul_(direction, self.step))
         if self.norm != np.inf:
             change = image.sub_(x_init)
-            image = self._within(change.mul_((self.radius / self._length(change, 2)).clamp_max_(1)).add_(x_init))
+            image = self._within(change.mul_((self.radius / self._euclidean(change)).clamp_max_(1)).add_(x_init))
         return image
 
     def _direction(self, slope: Tensor, momentum: Tensor) -> Tensor:
         if not bool(slope.sum().isfinite()):
             slope.nan_to_num_(0, torch.inf, -torch.inf)
         if self.decay is not None:
-            momentum.mul_(self.decay).addcdiv_(slope, self._length(slope, 1))
+            momentum.mul_(self.decay).addcdiv_(slope, self._positive(torch.linalg.vector_norm(slope.flatten(1), 1, 1), slope))
             slope = momentum.clone()
-        return slope.sign_() if self.norm == np.inf else slope.div_(self._length(slope, 2))
+        return slope.sign_() if self.norm == np.inf else slope.div_(self._euclidean(slope))
 
     def _within(self, image: Tensor) -> Tensor:
         return image if self.lower is None and self.upper is None else image.clamp_(self.lower, self.upper)
 
-    def _length(self, tensor: Tensor, order: int) -> Tensor:
-        """The norm of each case, never 0, (n, 1, ...)."""
-        lengths: Tensor = torch.linalg.vector_norm(tensor.flatten(1), order, 1)
-        return column(lengths.clamp_min_(torch.finfo(tensor.dtype).tiny), tensor)
+    def _euclidean(self, tensor: Tensor) -> Tensor:
+        """The L2 norm of each case, never 0, (n, 1, ...)."""
+        return self._positive(length(tensor, "l2"), tensor)
+
+    def _positive(self, lengths: Tensor, like: Tensor) -> Tensor:
+        return column(lengths.clamp_min_(torch.finfo(like.dtype).tiny), like)
 
 
 @dataclass(frozen=True)
