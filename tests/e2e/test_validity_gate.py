@@ -150,6 +150,16 @@ def test_attacks_that_deserve_a_finding_get_it(gate: Gate) -> None:
     assert not found["0.05 honest none"] | found["0.05 honest pgd"]
 
 
+def test_v10_finds_an_attack_cut_short_that_asks_far_less_often_than_it_might(gate: Gate) -> None:
+    """Carlini and Wagner's: a step of it may be halved and doubled five times each, and hardly ever is."""
+
+    def cw(name: str, **options: float) -> dict[str, Any]:
+        return {"name": "art-cw", "as": name, "options": options}
+
+    found = gate(attacks=[cw("short", searches=1, steps=3, learning_rate=0.001), cw("whole", searches=2, steps=20, constant=100.0)], budgets=[0.02])
+    assert found.cells == {"0.02 honest short": {("V10", "warn")}, "0.02 honest whole": set()}
+
+
 def test_v13_finds_intensities_out_of_range_within_the_norm(gate: Gate) -> None:
     found = gate(attacks=[pgd("range"), pgd()], norm={"low": 0.45, "high": 0.55})
     assert ("V13", "invalid") in found.cells["0.05 honest range"]

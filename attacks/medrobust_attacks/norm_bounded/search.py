@@ -20,7 +20,9 @@ class Search:
 
     The best query of a case is one with a wrong answer before one without, and of these the one of highest loss, the first of equals.
 
-    stop: leave a case alone once it has a wrong answer; its trace repeats what it said last.
+    A query whose image is not finite is never the best, and no success.
+
+    stop: leave a case alone once it has a wrong answer.
     objective: what `ask` and `slope` tell of. losses, successes: the target's own loss and whether it was wrong, of each query in order, (n,) each.
     """
 
@@ -33,6 +35,8 @@ class Search:
 
     def __post_init__(self) -> None:
         n, device = len(self.batch), self.batch.image.device
+        self.asked = torch.zeros(n, dtype=torch.int64, device=device)
+        """Queries of each case, (n,)."""
         self.image = self.batch.image.clone()
         """Best query of each case, (n, c, *space); the clean image before the first."""
         self.fooled = torch.zeros(n, dtype=torch.bool, device=device)
@@ -58,7 +62,8 @@ class Search:
         """Ask for `image` (n, c, *space), and return each case's objective (n,); of a case that no longer stands its last."""
         rows = self.standing
         if len(rows):
-            self._take(image, rows, ask(self.target, self._images(image, rows), self._rows(rows)).detached())
+            asked = self._images(image, rows)
+            self._take(asked, rows, ask(self.target, asked, self._rows(rows)).detached())
         return self.values
 
     def slope(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,7 +74,7 @@ class Search:
         asked = self._images(image, rows).detach().requires_grad_(True)
         answer = ask(self.target, asked, batch := self._rows(rows))
         (slope,) = torch.autograd.grad(self.objective(answer, batch.truth, rows).sum(), asked)
-        self._take(image, rows, answer.detached())
+        self._take(asked.detach(), rows, answer.detached())
         return self.values, slope if len(rows) == len(self.batch) else torch.zeros_like(image).index_copy_(0, rows, slope)
 
     def highest_since(self, query: int) -> Tensor:
@@ -77,10 +82,13 @@ class Search:
         return torch.stack(self.losses[query:] or self.losses[-1:]).amax(0)
 
     def attacked(self, queries: int, restarts: Sequence[Tensor] = ()) -> Attacked:
-        """The best queries, with traces of `queries` columns. restarts: highest loss of each start, (n,) each; not told where there was but one."""
-        trace = {"loss": filled(self.losses, queries)}
+        """The best queries, with traces of `queries` columns, NaN beyond the last query of a case.
+
+        restarts: highest loss of each start, (n,) each; not told where there was but one.
+        """
+        trace = {"loss": filled(self.losses, queries, self.asked)}
         if self.successes:
-            trace["success"] = filled(self.successes, queries)
+            trace["success"] = filled(self.successes, queries, self.asked)
         if len(restarts) > 1:
             trace["restart"] = torch.stack(list(restarts), 1)
         return perturbed(self.target, self.image, trace)
@@ -92,19 +100,21 @@ class Search:
         return self.batch if len(rows) == len(self.batch) else self.batch.select(rows.tolist())
 
     def _take(self, image: Tensor, rows: Tensor, answer: Answer) -> None:
-        """Write down one query of the cases at `rows`."""
+        """Write down one query of the cases at `rows`, (m, c, *space)."""
+        self.asked = self.asked.index_add(0, rows, torch.ones_like(rows))
         self.values = self.values.index_copy(0, rows, self.objective(answer, self.batch.truth[rows], rows).to(self.values))
         self.losses.append(spread(answer.loss, rows, self.losses))
-        wrong = torch.zeros_like(rows, dtype=torch.bool) if answer.wrong is None else answer.wrong
+        finite = image.flatten(1).isfinite().all(1)
+        wrong = torch.zeros_like(finite) if answer.wrong is None else answer.wrong & finite
         if answer.wrong is not None and answer.logits is not None:
             self.successes.append(spread(wrong.to(answer.loss), rows, self.successes))
             self.logits = spread(answer.logits, rows, [] if self.logits is None else [self.logits])
         fooled, highest, loss = self.fooled[rows], self.highest[rows], answer.loss.to(self.highest)
-        better = (wrong & ~fooled) | ((wrong == fooled) & (loss > highest))
+        better = ((wrong & ~fooled) | ((wrong == fooled) & (loss > highest))) & finite
         if len(rows) == len(self.batch):
             torch.where(column(better, image), image, self.image, out=self.image)
         else:
-            self.image[rows] = torch.where(column(better, image), image[rows], self.image[rows])
+            self.image[rows] = torch.where(column(better, image), image, self.image[rows])
         self.highest = self.highest.index_copy(0, rows, torch.where(better, loss, highest))
         self.fooled = self.fooled.index_copy(0, rows, fooled | wrong)
 
@@ -114,9 +124,10 @@ def spread(values: Tensor, rows: Tensor, before: Sequence[Tensor]) -> Tensor:
     return before[-1].index_copy(0, rows, values) if before else values
 
 
-def filled(columns: Sequence[Tensor], queries: int) -> Tensor:
-    """(n, queries): the columns, the last of them repeated."""
-    return torch.stack([*columns, *[columns[-1]] * (queries - len(columns))], 1)
+def filled(columns: Sequence[Tensor], queries: int, asked: Tensor) -> Tensor:
+    """(n, queries): of each case as many columns as were asked, (n,), and NaN beyond."""
+    whole = torch.stack([*columns, *[columns[-1]] * (queries - len(columns))], 1)
+    return whole.masked_fill(torch.arange(queries, device=whole.device) >= asked[:, None], torch.nan)
 
 
 def perturbed(target: Target, image: Tensor, trace: Mapping[str, Tensor]) -> Attacked:
