@@ -43,7 +43,7 @@ def attack_promises() -> list[Promise]:
         Promise("A8", "is plain data: a frozen dataclass that survives JSON and pickle", plain_data),
         Promise("A9", "cites its source and documents every field", documented),
         Promise("A10", "honours its threat: a black-box attack asks for outputs alone, a no-box one for nothing at all", honours_threat),
-        Promise("A11", "counts its queries: a trace has one number a query of a case, and NaN beyond its last", counts_queries),
+        Promise("A11", "counts its queries: a trace has one number a query of a case, of `expectation` answers each, and NaN beyond", counts_queries),
     ]
 
 
@@ -174,7 +174,7 @@ def counts_queries(attack: Attack, bench: Bench) -> str:
     for name, trace in attacked.trace.items():
         if trace.ndim != 2 or len(trace) != len(batch) or not trace.dtype.is_floating_point:
             return f"trace[{name!r}] is {tuple(trace.shape)} {trace.dtype}, expected ({len(batch)}, queries) of floats"
-        told = int((~trace.isnan()).sum())
+        told = int(getattr(attack, "expectation", 1)) * int((~trace.isnan()).sum())
         if name != "restart" and target.passes.forward != told:
             return f"{target.passes.forward} images were asked, trace[{name!r}] holds {told} queries of {len(batch)} cases"
     return ""

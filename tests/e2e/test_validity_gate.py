@@ -183,6 +183,17 @@ def test_v02_takes_a_target_at_its_word_that_is_attacked_in_expectation(gate: Ga
     assert not {identity for findings in found.values() for identity, _ in findings} & {"V14"}
 
 
+def test_shipped_attacks_average_over_the_draws_of_a_target_that_says_it_is_stochastic(gate: Gate) -> None:
+    names = ("art-fgsm", "art-pgd", "art-mim", "apgd", "autoattack")
+    few = {"art-fgsm": {}, "autoattack": {"steps": 3, "square": 5}}
+    once = [{"name": name, "options": few.get(name, {"steps": 3})} for name in names]
+    averaged = [{"name": name, "as": f"{name} eot", "options": {**few.get(name, {"steps": 3}), "expectation": 4}} for name in names]
+    found = gate([HONEST], [*once, *averaged], defenses=["gate-noise"], patients=12).cells
+    for name in names:
+        assert ("V02", "warn") in found[f"0.05 honest+gate-noise {name}"]
+        assert not found[f"0.05 honest+gate-noise {name} eot"] & {("V02", "warn"), ("V13", "invalid")}
+
+
 def test_a_target_is_not_blamed_for_the_one_before_it(gate: Gate) -> None:
     first = gate([net("dropout")], [pgd()])
     assert ("V02", "invalid") in first.cells["0.05 dropout pgd"]

@@ -57,8 +57,8 @@ class Alone(ABC):
             raise ValueError(msg)
         edge, sides = first_edge(self.first(budget), batch), batch.image.shape[2:]
         if edge >= min(sides):
-            found = " x ".join(map(str, sides))
-            msg = f"found images of {found}, ART expects sides above the {edge} of its first square; attack '{self.instead}' takes any"
+            shape = " x ".join(map(str, sides))
+            msg = f"found images of {shape}, ART expects sides above the {edge} of its first square; attack '{self.instead}' takes any"
             raise ValueError(msg)
         seeds = rng.integers(0, SEEDS).tolist()
         found = [self._one(target, batch.select([row]), budget, seed) for row, seed in enumerate(seeds)]

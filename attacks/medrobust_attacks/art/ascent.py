@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -17,6 +17,7 @@ from medrobust.budgets import Norm, length
 from medrobust.randomness import CaseRandom
 from medrobust.types import Attacked, Batch, Target
 from medrobust_attacks.art.estimator import TargetEstimator, limits
+from medrobust_attacks.norm_bounded.apgd import at_least
 from medrobust_attacks.norm_bounded.ball import column, reach
 from medrobust_attacks.norm_bounded.search import Search, perturbed
 
@@ -88,14 +89,20 @@ class Loop(ProjectedGradientDescentPyTorch):  # type: ignore[misc]
 class Ascent(ABC):
     """Abstract: gradient steps of ART's in the budget's ball; a last query judges where they end.
 
+    Of a target that draws at random one slope may be little but noise: `expectation` averages it over draws, as Athalye et al. 2018,
+    arXiv:1707.07397, section 4, ask for.
+
     keep: `best` returns the best query: a wrong answer before a right one, then the highest loss; `last` returns what ART returns.
+    expectation: answers averaged at each query and slope, at least 1; more for a target that draws at random.
     """
 
     threat: ClassVar[str] = "white-box"
     keep: Keep = "best"
+    expectation: int = field(default=1, kw_only=True, metadata={"neutral": 1})
 
     def __post_init__(self) -> None:
         require_keep(self.keep)
+        at_least("expectation", self.expectation, 1)
 
     @property
     @abstractmethod
@@ -104,13 +111,13 @@ class Ascent(ABC):
 
     def __call__(self, target: Target, batch: Batch, budget: Norm, rng: CaseRandom) -> Attacked:
         """Attack every case of the batch; cases share the passes."""
-        search = Search(target, batch)
+        search = Search(target, batch, expectation=self.expectation)
         estimator = TargetEstimator(search, limits(budget))
         ends = []
         for start in self.starts(batch, budget, rng):
             last = self.ascend(estimator, budget, reach(budget, batch.image), start)
             ends.append(search.ask(last))
-        found = search.attacked(self.queries, ends)
+        found = search.attacked(self.queries // self.expectation, ends)
         return perturbed(target, last, found.trace) if self.keep == "last" else found
 
     def starts(self, batch: Batch, budget: Norm, rng: CaseRandom) -> Iterator[Tensor]:  # noqa: ARG002 - for those that draw

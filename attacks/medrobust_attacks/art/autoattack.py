@@ -28,7 +28,7 @@ SHARE = 0.8
 
 @dataclass(frozen=True)
 class AutoAttack(Alone):
-    """APGD on the cross-entropy, APGD on the difference of logits ratio, DeepFool and, in L-infinity, Square, in that order, until an answer is wrong.
+    """APGD on the cross-entropy, APGD on the difference of logits ratio, DeepFool and, in L-infinity, Square, in order, until an answer is wrong.
 
     Source: Croce & Hein 2020, arXiv:2003.01690, by ART's AutoAttack, whose third part is DeepFool (Moosavi-Dezfooli et al. 2016, arXiv:1511.04599)
     where the paper's is FAB. The ratio needs a third logit: of two classes that part is left out, ART's fails there. ART's Square is wrong in L2

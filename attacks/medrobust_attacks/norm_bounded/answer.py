@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,6 +53,16 @@ def ask(target: Target, image: Tensor, batch: Batch) -> Answer:
         logits = log_probabilities(said)
         loss, said = -logits.gather(1, batch.truth[:, None])[:, 0], said.detach()
     return Answer(loss, logits, is_wrong(said, batch.truth))
+
+
+def mean(answers: Sequence[Answer], truth: Tensor) -> Answer:
+    """Several answers to the same images as one: mean loss and logits, wrong where these logits are; of one answer itself."""
+    if len(answers) == 1:
+        return answers[0]
+    loss = torch.stack([one.loss for one in answers]).mean(0)
+    drawn = [one.logits for one in answers if one.logits is not None]
+    logits = torch.stack(drawn).mean(0) if drawn else None
+    return Answer(loss, logits, None if logits is None else is_wrong(logits.softmax(1), truth))
 
 
 def is_wrong(said: Tensor, truth: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from medrobust.types import Attacked, Batch, Target
-from medrobust_attacks.norm_bounded.answer import Answer, ask
+from medrobust_attacks.norm_bounded.answer import Answer, ask, mean
 from medrobust_attacks.norm_bounded.ball import column
 from medrobust_attacks.norm_bounded.objectives import Objective, own
 
@@ -23,6 +23,7 @@ class Search:
     A query whose image is not finite is never the best, and no success.
 
     stop: leave a case alone once it has a wrong answer.
+    expectation: how often the target is asked at each query: what is told and kept of it are means over its answers, for targets that draw at random.
     objective: what `ask` and `slope` tell of. losses, successes: the target's own loss and whether it was wrong, of each query in order, (n,) each.
     """
 
@@ -30,6 +31,7 @@ class Search:
     batch: Batch
     stop: bool = False
     objective: Objective = own
+    expectation: int = 1
     losses: list[Tensor] = field(default_factory=list)
     successes: list[Tensor] = field(default_factory=list)
 
@@ -62,8 +64,8 @@ class Search:
         """Ask for `image` (n, c, *space), and return each case's objective (n,); of a case that no longer stands its last."""
         rows = self.standing
         if len(rows):
-            asked = self._images(image, rows)
-            self._take(asked, rows, ask(self.target, asked, self._rows(rows)).detached())
+            asked, batch = self._images(image, rows), self._rows(rows)
+            self._take(asked, rows, [ask(self.target, asked, batch).detached() for _ in range(self.expectation)])
         return self.values
 
     def slope(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,11 +73,23 @@ class Search:
         rows = self.standing
         if not len(rows):
             return self.values, torch.zeros_like(image)
-        asked = self._images(image, rows).detach().requires_grad_(True)
-        answer = ask(self.target, asked, batch := self._rows(rows))
-        (slope,) = torch.autograd.grad(self.objective(answer, batch.truth, rows).sum(), asked)
-        self._take(asked.detach(), rows, answer.detached())
+        asked, batch = self._images(image, rows).detach().requires_grad_(True), self._rows(rows)
+        answer, slope = self._drawn(asked, batch, rows)
+        answers = [answer]
+        for _ in range(self.expectation - 1):
+            answer, further = self._drawn(asked, batch, rows)
+            answers.append(answer)
+            slope = slope + further
+        if self.expectation > 1:
+            slope = slope / self.expectation
+        self._take(asked.detach(), rows, answers)
         return self.values, slope if len(rows) == len(self.batch) else torch.zeros_like(image).index_copy_(0, rows, slope)
+
+    def _drawn(self, asked: Tensor, batch: Batch, rows: Tensor) -> tuple[Answer, Tensor]:
+        """One answer and the objective's slope, both without a graph: one graph at a time is held, however many draws there are."""
+        answer = ask(self.target, asked, batch)
+        (slope,) = torch.autograd.grad(self.objective(answer, batch.truth, rows).sum(), asked)
+        return answer.detached(), slope
 
     def highest_since(self, query: int) -> Tensor:
         """The highest loss of each case from a query on, (n,)."""
@@ -99,10 +113,13 @@ class Search:
     def _rows(self, rows: Tensor) -> Batch:
         return self.batch if len(rows) == len(self.batch) else self.batch.select(rows.tolist())
 
-    def _take(self, image: Tensor, rows: Tensor, answer: Answer) -> None:
-        """Write down one query of the cases at `rows`, (m, c, *space)."""
+    def _take(self, image: Tensor, rows: Tensor, answers: Sequence[Answer]) -> None:
+        """Write down one query of the cases at `rows`, (m, c, *space), and what the target answered each time."""
+        truth = self.batch.truth[rows]
+        values, answer = [self.objective(one, truth, rows) for one in answers], mean(answers, truth)
+        value = torch.stack(values).mean(0) if len(values) > 1 else values[0]
         self.asked = self.asked.index_add(0, rows, torch.ones_like(rows))
-        self.values = self.values.index_copy(0, rows, self.objective(answer, self.batch.truth[rows], rows).to(self.values))
+        self.values = self.values.index_copy(0, rows, value.to(self.values))
         self.losses.append(spread(answer.loss, rows, self.losses))
         finite = image.flatten(1).isfinite().all(1)
         wrong = torch.zeros_like(finite) if answer.wrong is None else answer.wrong & finite
