@@ -20,7 +20,8 @@ class Configured:
     label: its name in the tables.
     options: every field of the plugin, defaults included.
     weights: a weight file, for an architecture that is not in the zoo.
-    neutral: options that change no number, marked `compare=False` in the plugin.
+    neutral: options that change no number, marked `compare=False` in the plugin, or that have the value at which they change none, which the field's
+        metadata call `neutral`: so an option that is new leaves the identity of older cells as it was.
     precision: what a target's network is run in; the target's digest says so too.
     """
 

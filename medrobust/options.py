@@ -14,6 +14,8 @@ from medrobust.cell import Configured
 from medrobust.digests import canonical, plain
 from medrobust.errors import SpecError
 
+UNSET = object()
+
 
 def configure(kind: str, name: str, options: Mapping[str, Any], where: str, label: str = "") -> tuple[Configured, Any]:
     """The plugin with its whole configuration, and the built plugin.
@@ -35,7 +37,7 @@ def configure(kind: str, name: str, options: Mapping[str, Any], where: str, labe
     except (TypeError, ValueError) as error:
         msg = f"{where}: {name}: {error}; expected options that are plain finite data"
         raise SpecError(msg) from error
-    neutral = tuple(field.name for field in known if not field.compare)
+    neutral = tuple(field.name for field in known if not field.compare or fields[field.name] == field.metadata.get("neutral", UNSET))
     return Configured(name, label or name, plain(fields), None, neutral), built
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def derive(*parts: object) -> int:
-    """A 63-bit seed from the parts' text, the same in every process and on every machine."""
+    """A 63-bit seed from the parts' text, the same in every process and on every machine; a torch generator on the CPU keeps 32 bits of it."""
     text = "\x1f".join(map(str, parts))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
@@ -20,7 +20,8 @@ def derive(*parts: object) -> int:
 class CaseRandom:
     """Draws for n cases at once, each from its own generator, (n, *shape).
 
-    Generators live on the CPU, so that draws depend on no device; `.to(device)` the result.
+    Generators live on the CPU, so that draws depend on no device; `.to(device)` the result. Of a seed torch's CPU generator keeps the lower 32 bits:
+    seeds that differ above them draw alike, as any two of n derived seeds do with a probability of about n^2 / 2^33: of 1,000 cases, 1 in 8,600.
     """
 
     generators: tuple[torch.Generator, ...]

@@ -150,7 +150,8 @@ class Loop:
         probed = time.perf_counter() - started
         spent = replace(self.guarded.passes)
         violations = self._audit(batch, attacked)
-        uncounted = unreported(attacked, (spent.forward - asked.forward) / len(batch))
+        averaged = int(getattr(self.bench.attack, "expectation", 1))
+        uncounted = unreported(attacked, (spent.forward - asked.forward) / len(batch), averaged)
         violations = tuple(violation or uncounted for violation in violations)
         outcome = Outcome(batch, attacked, batch.image)
         with blame(f"target {self.folder.cell.columns['target']}"):
@@ -240,9 +241,13 @@ class Loop:
         return self.folder.finish(state, "invalid" if verdict.level == "invalid" else "done")
 
 
-def unreported(attacked: Attacked, passes: float) -> str:
-    """What is wrong where an attack asked the target more often a case than its trace of losses says; query budgets are read off that trace."""
+def unreported(attacked: Attacked, passes: float, expectation: int = 1) -> str:
+    """What is wrong where an attack asked the target more often a case than its trace of losses says; query budgets are read off that trace.
+
+    expectation: how often an attack says that it asks at each query.
+    """
     trace = attacked.trace.get("loss")
-    if trace is None or passes <= trace.shape[1]:
+    if trace is None or passes <= expectation * trace.shape[1]:
         return ""
-    return f"asked the target {passes:g} times a case, its trace holds {trace.shape[1]} queries"
+    each = f" of {expectation} answers" if expectation > 1 else ""
+    return f"asked the target {passes:g} times a case, its trace holds {trace.shape[1]} queries{each}"

@@ -77,7 +77,8 @@ class Attacked:
     truth: the new truth where anatomy was moved or added, like `Batch.truth`; None where it is unchanged.
     region: (n, 1, *space) bool, where anatomy was added; None where it was not.
     context: entries of `Batch.context` under which the image was found, such as the sampling mask.
-    trace: (n, queries) per quantity, such as `loss`, in the order in which the target was asked.
+    trace: (n, queries) per quantity, such as `loss`, in the order in which the target was asked; NaN beyond the last query of a case that was left
+        alone before the others.
     field: where anatomy moved, (n, d, *space) float32 displacement in pixels, one channel an axis in the order of the axes: what is at x was at
         x + field(x); `truth` then moved alike. None where nothing moved.
     """

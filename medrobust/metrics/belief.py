@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -21,6 +20,8 @@ LEVELS = 256
 class LossPath:
     """The loss that an attack raised, at four places of its path: a path that still climbs at its end was cut short.
 
+    The path of a case ends with the last query that was asked of it, the last number of its trace, however much longer the traces of others are.
+
     Source: Croce et al. 2022, arXiv:2202.13711 (what keeps an evaluation from being believed); this project's places. No value where the attack
     names no losses.
     """
@@ -36,9 +37,12 @@ class LossPath:
         trace = outcome.attacked.trace.get("loss")
         if trace is None or not trace.shape[1]:
             return dict.fromkeys(("first", "three-quarters", "last", "highest"), undefined(outcome))
-        trace = trace.double()
-        early = trace[:, : math.ceil(0.75 * trace.shape[1])]
-        path = {"first": trace[:, 0], "three-quarters": early.amax(1), "last": trace[:, -1], "highest": trace.amax(1)}
+        trace, places = trace.double(), torch.arange(trace.shape[1], device=trace.device)
+        asked = (~trace.isnan() * (places + 1)).amax(1)
+        last = trace.gather(1, (asked - 1).clamp_min(0)[:, None])[:, 0]
+        late, beyond = ((places >= end[:, None]) for end in (-(-3 * asked // 4), asked))
+        early, highest = (trace.masked_fill(left_out, -torch.inf).amax(1) for left_out in (late, beyond))
+        path = {"first": trace[:, 0], "three-quarters": early, "last": last, "highest": highest}
         return {label: torch.where(values.isfinite(), values, torch.nan) for label, values in path.items()}
 
 

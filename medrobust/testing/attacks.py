@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from torch import Tensor
 
 from medrobust.guard import BLACK_BOX, NO_BOX, WHITE_BOX, Guarded
 from medrobust.testing.bench import Bench, BenchTarget
@@ -42,7 +43,7 @@ def attack_promises() -> list[Promise]:
         Promise("A8", "is plain data: a frozen dataclass that survives JSON and pickle", plain_data),
         Promise("A9", "cites its source and documents every field", documented),
         Promise("A10", "honours its threat: a black-box attack asks for outputs alone, a no-box one for nothing at all", honours_threat),
-        Promise("A11", "counts its queries: a trace has one column a query of a case, the last repeated where it stopped early", counts_queries),
+        Promise("A11", "counts its queries: a trace has one number a query of a case, of `expectation` answers each, and NaN beyond", counts_queries),
     ]
 
 
@@ -89,10 +90,16 @@ def raises_the_loss(attack: Attack, bench: Bench) -> str:
         if fell or not bool(judged.mean() > clean.mean()):
             return f"loss {judged.tolist()}, of the clean images {clean.tolist()}"
     if "loss" in attacked.trace:
-        best = attacked.trace["loss"].amax(1).to(judged)
+        best = highest(attacked).to(judged)
         if not torch.allclose(judged, best, rtol=1e-3):
             return f"loss {judged.tolist()}, of the best queries by its trace {best.tolist()}"
     return ""
+
+
+def highest(attacked: Attacked) -> Tensor:
+    """The highest loss that each case's trace names, (n,)."""
+    losses = attacked.trace["loss"]
+    return losses.masked_fill(losses.isnan(), -torch.inf).amax(1)
 
 
 def repeats(attack: Attack, bench: Bench) -> str:
@@ -167,8 +174,7 @@ def counts_queries(attack: Attack, bench: Bench) -> str:
     for name, trace in attacked.trace.items():
         if trace.ndim != 2 or len(trace) != len(batch) or not trace.dtype.is_floating_point:
             return f"trace[{name!r}] is {tuple(trace.shape)} {trace.dtype}, expected ({len(batch)}, queries) of floats"
-        asked, told = target.passes.forward, trace.shape[1] * len(batch)
-        stopped = bool((trace[:, -1:] == trace[:, -2:-1]).any())  # what a case said last is repeated once it is left alone
-        if name != "restart" and asked != told and not (stopped and asked < told):
-            return f"{target.passes.forward} images were asked, trace[{name!r}] holds {trace.shape[1]} queries of {len(batch)} cases"
+        told = int(getattr(attack, "expectation", 1)) * int((~trace.isnan()).sum())
+        if name != "restart" and target.passes.forward != told:
+            return f"{target.passes.forward} images were asked, trace[{name!r}] holds {told} queries of {len(batch)} cases"
     return ""

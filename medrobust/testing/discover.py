@@ -14,7 +14,7 @@ import torch
 from medrobust import registry
 from medrobust.budgets import Norm
 from medrobust.errors import SpecError
-from medrobust.testing.attacks import attack_promises, run
+from medrobust.testing.attacks import attack_promises, highest, run
 from medrobust.testing.bench import Bench
 from medrobust.testing.defenses import defense_promises
 from medrobust.testing.explainers import explainer_promises
@@ -67,7 +67,7 @@ def objective_for(attack: Attack, bench: Bench) -> Any:
     attacked = run(attack, bench, batch, target)
     if "loss" not in attacked.trace:
         return None
-    best = attacked.trace["loss"].amax(1).float()
+    best = highest(attacked).float()
     for name in registry.available("metrics"):
         with suppress(Exception):  # a broken metric is its own report, not this attack's
             metric = registry.load("metrics", name)()

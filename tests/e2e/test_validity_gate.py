@@ -239,6 +239,16 @@ def test_v10_finds_a_black_box_search_that_was_cut_short(gate: Gate) -> None:
     assert "V10" in found.checked("0.05 honest search")
 
 
+def test_v10_finds_an_attack_cut_short_that_asks_far_less_often_than_it_might(gate: Gate) -> None:
+    """Carlini and Wagner's: a step of it may be halved and doubled five times each, and hardly ever is."""
+
+    def cw(name: str, **options: float) -> dict[str, Any]:
+        return {"name": "art-cw", "as": name, "options": options}
+
+    found = gate(attacks=[cw("short", searches=1, steps=3, learning_rate=0.001), cw("whole", searches=2, steps=20, constant=100.0)], budgets=[0.02])
+    assert found.cells == {"0.02 honest short": {"still_climbing"}, "0.02 honest whole": set()}
+
+
 def test_v13_finds_intensities_out_of_range_within_the_norm(gate: Gate) -> None:
     found = gate(attacks=[pgd("range"), pgd()], norm={"low": 0.45, "high": 0.55})
     assert "budget_left" in found.cells["0.05 honest range"]
@@ -275,6 +285,17 @@ def test_a_target_is_taken_at_its_word_that_it_is_stochastic(gate: Gate, seed: i
         "0.05 honest+gate-noise eot": {"randomness"},
         "0.05 honest+gate-noise gate-search": {"randomness"},
     }
+
+
+def test_shipped_attacks_average_over_the_draws_of_a_target_that_says_it_is_stochastic(gate: Gate) -> None:
+    names = ("art-fgsm", "art-pgd", "art-mim", "apgd", "autoattack")
+    few = {"art-fgsm": {}, "autoattack": {"steps": 3, "square": 5}}
+    once = [{"name": name, "options": few.get(name, {"steps": 3})} for name in names]
+    averaged = [{"name": name, "as": f"{name} eot", "options": {**few.get(name, {"steps": 3}), "expectation": 4}} for name in names]
+    found = gate([HONEST], [*once, *averaged], defenses=["gate-noise"], patients=12).cells
+    for name in names:
+        assert "randomness_not_averaged" in found[f"0.05 honest+gate-noise {name}"]
+        assert found[f"0.05 honest+gate-noise {name} eot"] == {"randomness"}
 
 
 def test_a_target_is_not_blamed_for_the_one_before_it(gate: Gate) -> None:

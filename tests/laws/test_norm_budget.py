@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from medrobust.budgets import Norm
+from medrobust.budgets import Norm, length
 from medrobust.types import Attacked, Batch, Case
 
 SHAPES = [(1, 5), (1, 4, 6), (3, 4, 4), (2, 3, 4, 3)]
@@ -134,6 +134,17 @@ def test_a_pixel_that_is_clean_outside_the_range_may_stay_and_may_come_back_but_
     assert torch.allclose(budget.project(clean + torch.tensor([-0.1, 0.1, 0.9]), clean), torch.tensor([[[-0.2, 1.3, 1.0]]]))
     assert torch.allclose(budget.project(clean + torch.tensor([0.1, -0.1, 0.0]), clean), torch.tensor([[[-0.1, 1.2, 0.5]]]))
     assert audit(budget, clean, clean + torch.tensor([-0.1, 0.0, 0.0]))[0].startswith("found intensities from -0.3")
+
+
+@pytest.mark.parametrize("value", [0.4, 0.5077, 0.9123])
+def test_a_large_image_is_projected_into_the_ball_that_is_audited(value: float) -> None:
+    """Of a million equal squares added one by one in float32, the sum is wrong in the fourth digit."""
+    clean = torch.rand(2, 1, 1024, 1024, generator=torch.Generator().manual_seed(0))
+    change = torch.full_like(clean, value)
+    change[1] = torch.randn(clean[1].shape, generator=torch.Generator().manual_seed(1))
+    assert np.allclose(length(change, "l2"), np.linalg.norm(change.double().flatten(1).numpy(), axis=1), rtol=1e-6)
+    for budget in (Norm("l2", 200.0), Norm("l2", "10 %")):
+        assert audit(budget, clean, budget.project(clean + change, clean)) == ("", "")
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])

@@ -278,6 +278,24 @@ class HidesQueries(Good):
         return replace(attacked, trace={"loss": attacked.trace["loss"].amax(1, keepdim=True)})
 
 
+class RepeatsTheLast(Good):
+    """Fill a trace up with what was said last, as if it had been asked."""
+
+    def __call__(self, *args):
+        attacked = super().__call__(*args)
+        losses = attacked.trace["loss"]
+        return replace(attacked, trace={"loss": torch.cat([losses, losses[:, -1:]], 1)})
+
+
+class SaysWhereItStopped(Good):
+    """The promise kept: no number where nothing was asked."""
+
+    def __call__(self, *args):
+        attacked = super().__call__(*args)
+        losses = attacked.trace["loss"]
+        return replace(attacked, trace={"loss": torch.cat([losses, losses[:, -1:] * torch.nan], 1)})
+
+
 class NeverAsks(Good):
     """The promise kept: noise that no target had a say in."""
 
@@ -381,6 +399,7 @@ BROKEN = [
     ("A10", LearntFromTheTarget(), "between two targets"),
     ("A10", AskedInTraining(), "answers no no-box probe"),
     ("A11", HidesQueries(), "12 images were asked"),
+    ("A11", RepeatsTheLast(), "12 images were asked, .* holds 16 queries of 4 cases"),
     ("A11", FlatTrace(), "expected"),
 ]
 
@@ -393,6 +412,11 @@ def test_a_good_attack_keeps(promise: Promise) -> None:
 @pytest.mark.parametrize("promise", [promise for promise in attack_promises() if promise.number != "A9"], ids=str)
 def test_a_good_attack_that_never_asks_keeps(promise: Promise) -> None:
     promise(NeverAsks())
+
+
+def test_a_trace_may_say_where_a_case_was_left_alone() -> None:
+    for number in ("A3", "A5", "A11"):
+        PROMISES[number](SaysWhereItStopped(), Bench())
 
 
 @pytest.mark.parametrize(("number", "attack", "found"), BROKEN, ids=[f"{number}-{type(attack).__name__}" for number, attack, _ in BROKEN])

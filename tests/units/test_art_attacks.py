@@ -41,6 +41,13 @@ def bench(images: str) -> Bench:
     return next(one for one in Bench.normed(object()) if images in (one.images, one.task) and (one.images or images != "mammograms"))
 
 
+def linear(height: int, width: int) -> ClassificationTarget:
+    """A linear reader of random weights, one logit."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        return ClassificationTarget(nn.Sequential(nn.Flatten(), nn.Linear(height * width, 1)).requires_grad_(False).eval(), "0" * 12)
+
+
 def attacked(attack: Any, target: Any, batch: Batch, budget: Norm) -> Attacked:
     return attack(Guarded(target, attack.threat), batch, budget, CaseRandom.of(range(len(batch))))
 
@@ -55,10 +62,10 @@ def test_the_true_change_is_within_the_budget(attack: Any, images: str) -> None:
     unit = " HU" if images == "segmentation" else ""
     low, high = float(batch.image.min()), float(batch.image.max())
     for budget in (
-        Norm("l2", "2 %"),
+        *([] if isinstance(attack, Square) else [Norm("l2", "2 %")]),
         Norm("linf", f"20{unit}" if unit else 0.02),
         Norm("linf", "1 %", low, high),
-        Norm("l2", "3 %", low + 0.1 * (high - low), high),  # a range that some clean pixels lie outside of
+        Norm("linf" if isinstance(attack, Square) else "l2", "3 %", low + 0.1 * (high - low), high),  # some clean pixels lie outside of the range
         Norm("linf", 0.03, low, None),
     )[: 2 if images == "classification" and attack in ALONE else None]:
         found = attacked(attack, one.target(), batch, budget)
@@ -111,9 +118,9 @@ def test_a_range_is_the_budgets_own() -> None:
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_without_a_bound_every_case_is_fooled(attack: Any, norm: str) -> None:
     """By a linear reader, whose slope is right everywhere."""
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(0)
-        target = ClassificationTarget(nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, 1)).requires_grad_(False).eval(), "0" * 12)
+    if norm not in getattr(attack, "norms", (norm,)):
+        return
+    target = linear(32, 32)
     batch = bench("mammograms").batch()
     batch = replace(batch, truth=predicted(target(batch.image, batch)))
     found = attacked(attack, target, batch, Norm(norm, "inf", -1.0, 1.0))
@@ -187,6 +194,50 @@ def test_volumes_that_art_cannot_attack_are_one_line_that_names_what_can(attack:
         attacked(attack, one.target(), one.batch(), one.budget)
 
 
+@pytest.mark.parametrize(("shape", "edge"), [((24, 8), 12), ((20, 28), 21), ((4, 4), 4), ((3, 3), 3)])
+@pytest.mark.parametrize(("attack", "instead"), [(Square(iterations=3), "square"), (AutoAttack(steps=2, square=3), "autoattack")])
+def test_images_that_arts_square_does_not_fit_into_are_one_line(attack: Any, instead: str, shape: tuple[int, int], edge: int) -> None:
+    one, budget = bench("mammograms"), Norm("linf", 0.001)
+    batch = one.batch()
+    batch = replace(batch, image=batch.image[:, :, : shape[0], : shape[1]])
+    target = linear(*shape)
+    line = f"found images of {shape[0]} x {shape[1]}, ART expects sides above the {edge} of its first square; attack '{instead}' takes any"
+    with pytest.raises(ValueError, match=rf"^{line}$"):
+        attacked(attack, target, batch, budget)
+    if instead == "autoattack":
+        assert bool(attacked(attack, target, batch, Norm("l2", 0.001)).image.isfinite().all()), "in L2 it tries no square"
+
+
+def test_the_smallest_images_that_arts_square_fits_into_are_attacked() -> None:
+    one = bench("mammograms")
+    for height, width in ((5, 5), (21, 24), (28, 28)):
+        batch = one.batch()
+        batch = replace(batch, image=batch.image[:, :, :height, :width])
+        target = linear(height, width)
+        batch = replace(batch, truth=predicted(target(batch.image, batch)))
+        for seed in range(20):
+            rng = CaseRandom.of(range(seed, seed + len(batch)))
+            found = Square(iterations=3)(Guarded(target, "black-box"), batch, Norm("linf", 1e-6), rng)
+            assert found.trace["loss"].shape == (len(batch), 13)
+
+
+def test_arts_square_in_l2_is_one_line_that_names_what_can() -> None:
+    one = bench("mammograms")
+    line = "found a budget in l2, expected linf: ART is wrong there; attack 'square' takes every norm"
+    with pytest.raises(ValueError, match=rf"^{line}$"):
+        attacked(Square(), one.target(), one.batch(), Norm("l2", 0.5))
+
+
+def test_arts_autoattack_in_l2_asks_no_square() -> None:
+    one, attack = bench("mammograms"), AutoAttack(steps=3, square=50)
+    batch = one.batch()
+    batch = replace(batch, truth=predicted(one.target()(batch.image, batch)))
+    box, ball = (attacked(attack, one.target(), batch, Norm(norm, 1e-6)).trace["loss"] for norm in ("linf", "l2"))
+    assert (box.shape[1], ball.shape[1]) == (attack.queries, attack.most(2, "l2")) == (attack.queries, attack.queries - 3 * 51 - 1)
+    longest = [int((~losses.isnan()).sum(1).amax()) for losses in (box, ball)]
+    assert longest[0] > longest[1] + 100
+
+
 @pytest.mark.parametrize(
     ("attack", "options", "message"),
     [
@@ -197,6 +248,7 @@ def test_volumes_that_art_cannot_attack_are_one_line_that_names_what_can(attack:
         (MIM, {"decay": -1.0}, "decay: found -1.0"),
         (APGD, {"restarts": 0}, "restarts: found 0"),
         (Square, {"share": 0.0}, "share: found 0"),
+        (Square, {"share": 1.0}, r"^share: found 1.0, expected a number in \(0, 1\); attack 'square' takes 1$"),
         (CarliniWagner, {"constant": 0.0}, "constant: found 0.0, expected a number above 0"),
         (CarliniWagner, {"confidence": -1.0}, "confidence: found -1.0, expected a number from 0"),
         (AutoAttack, {"square": 0}, "square: found 0"),
@@ -240,4 +292,4 @@ def test_three_classes_add_the_ratio_of_logits() -> None:
 
     target, attack = ClassificationTarget(Third().eval(), "0" * 12), AutoAttack(steps=3, square=4)
     found = attacked(attack, target, one.batch(), Norm("linf", "1/255", -1.0, 1.0))
-    assert found.trace["loss"].shape[1] == attack.most(3) > attack.queries
+    assert found.trace["loss"].shape[1] == attack.most(3, "linf") > attack.queries

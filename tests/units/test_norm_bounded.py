@@ -15,6 +15,7 @@ from medrobust.metrics.classification import predicted
 from medrobust.randomness import CaseRandom, derive
 from medrobust.run import unreported
 from medrobust.targets.classification import ClassificationTarget
+from medrobust.testing.attacks import highest
 from medrobust.types import Attacked, Batch, Case
 from medrobust_attacks.norm_bounded.answer import ask, log_probabilities
 from medrobust_attacks.norm_bounded.apgd import APGD
@@ -22,6 +23,7 @@ from medrobust_attacks.norm_bounded.ascent import Pace
 from medrobust_attacks.norm_bounded.autoattack import AutoAttack
 from medrobust_attacks.norm_bounded.ball import noise, reach
 from medrobust_attacks.norm_bounded.random_noise import RandomNoise
+from medrobust_attacks.norm_bounded.search import Search
 from medrobust_attacks.norm_bounded.square import Square
 from medrobust_attacks.norm_bounded.squares import Case as SquareCase
 from medrobust_attacks.norm_bounded.squares import recolour, shift, stripes, tiles
@@ -90,6 +92,11 @@ def run(attack: Any, target: Any, batch: Batch, budget: Norm, seed: int = 0) -> 
         return attack(guarded, batch, budget, streams), guarded
 
 
+def asked(attacked: Attacked, name: str = "loss") -> Tensor:
+    """Queries that a trace tells of, (n,)."""
+    return (~attacked.trace[name].isnan()).sum(1)
+
+
 def right(target: Any, image: Tensor, batch: Batch) -> list[bool]:
     found: list[bool] = (predicted(target(image, batch)) == batch.truth).tolist()
     return found
@@ -115,7 +122,8 @@ def test_every_query_keeps_the_budget_and_each_case_is_alone(attack: Any, shape:
     for order in ([3, 1], [0]):
         alone, _ = run(attack, target, batch.select(order), budget)
         assert torch.equal(alone.image, attacked.image[order])
-        assert all(torch.equal(alone.trace[name], trace[order]) for name, trace in attacked.trace.items())
+        for name, trace in attacked.trace.items():
+            torch.testing.assert_close(alone.trace[name], trace[order], rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize("attack", [RandomNoise(), APGD(steps=8), Square(queries=30), AutoAttack(steps=5, square=20)], ids=str)
@@ -125,10 +133,10 @@ def test_the_best_query_is_returned_and_nothing_is_worse_than_doing_nothing(atta
     attacked, _ = run(attack, target, batch, BUDGETS[0])
     loss = target.loss(attacked.image, batch)
     if classes:
-        succeeded = attacked.trace["success"].bool().any(1)
+        succeeded = (attacked.trace["success"] > 0).any(1)
         assert right(target, attacked.image, batch) == (~succeeded).tolist()
     if classes != 4:  # of two classes the loss says who is wrong
-        assert torch.allclose(loss, attacked.trace["loss"].amax(1), rtol=1e-4)
+        assert torch.allclose(loss, highest(attacked), rtol=1e-4)
     assert bool((loss >= target.loss(batch.image, batch) - 1e-5).all())
 
 
@@ -155,20 +163,22 @@ def test_a_case_that_is_wrong_is_asked_for_once() -> None:
         attacked, guarded = run(attack, target, wrong, BUDGETS[0])
         assert guarded.passes.forward == 1
         assert torch.equal(attacked.image, wrong.image)
-        assert bool((attacked.trace["loss"] == attacked.trace["loss"][:, :1]).all())
-        assert attacked.trace["success"].tolist() == [[1.0] * attacked.trace["loss"].shape[1]]
+        assert asked(attacked).tolist() == [1]
+        assert attacked.trace["success"][:, 0].tolist() == [1.0]
 
 
 def test_queries_stop_at_the_first_success_of_each_case() -> None:
     target, batch = problem((1, 12, 10), 1, n=8)
     attacked, guarded = run(Square(queries=300), target, batch, Norm("linf", 0.2))
-    success = attacked.trace["success"].bool()
-    assert bool(success[:, -1].all())
+    success = attacked.trace["success"] > 0
+    assert bool(success.any(1).all())
     first = success.float().argmax(1)
     assert len(set(first.tolist())) > 2
     assert guarded.passes.forward == int((first + 1).sum())
+    assert asked(attacked).tolist() == asked(attacked, "success").tolist() == (first + 1).tolist()
     for row, stop in enumerate(first.tolist()):
-        assert bool((attacked.trace["loss"][row, stop:] == attacked.trace["loss"][row, stop]).all())
+        assert bool(attacked.trace["loss"][row, : stop + 1].isfinite().all())
+        assert bool(attacked.trace["loss"][row, stop + 1 :].isnan().all())
 
 
 @pytest.mark.parametrize("attack", [APGD(steps=20, stop=True), AutoAttack(steps=10, square=20)], ids=str)
@@ -197,6 +207,49 @@ def test_restarts_are_told_of_where_there_are_several() -> None:
     assert torch.equal(attacked.trace["restart"], attacked.trace["loss"].view(5, 3, 5).amax(2))
     assert len(set(attacked.trace["restart"][0].tolist())) > 1
     assert "restart" not in run(APGD(steps=4), target, batch, BUDGETS[0])[0].trace
+
+
+@dataclass(frozen=True, eq=False)
+class Breaking(Rough):
+    """A classifier whose answer is no number wherever the image is brighter than .6 somewhere; else class 0."""
+
+    task: str = "classification"
+
+    def __call__(self, image: Tensor, batch: Batch) -> Tensor:
+        broken = (image > 0.6).flatten(1).any(1)
+        return torch.where(broken, torch.nan, 0.1 + image.flatten(1).mean(1))[:, None]
+
+
+@pytest.mark.parametrize("attack", [RandomNoise(draws=4), APGD(steps=4), Square(queries=20), AutoAttack(steps=3, square=10)], ids=str)
+def test_an_answer_that_is_no_number_is_no_success(attack: Any) -> None:
+    image = torch.full((3, 1, 8, 8), 0.3) + 0.05 * torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    batch = Batch(image, torch.zeros(3, dtype=torch.int64), tuple(Case(f"case{i}", "p", "g") for i in range(3)))
+    attacked, _ = run(attack, Breaking(), batch, Norm("linf", 0.4, 0.0, 1.0))
+    said = attacked.trace["success"][attacked.trace["loss"].isnan()]
+    assert not bool((said > 0).any())
+    assert bool(Breaking()(attacked.image, batch).isfinite().all())
+
+
+def test_an_image_that_is_not_finite_is_never_kept() -> None:
+    """Whatever a network makes of it: this one finds every image that is not finite wrong."""
+
+    @dataclass(frozen=True, eq=False)
+    class Blind(Rough):
+        task: str = "classification"
+
+        def __call__(self, image: Tensor, batch: Batch) -> Tensor:
+            return torch.where(image.isfinite().flatten(1).all(1), 0.2, 0.9)[:, None]
+
+    image = torch.full((2, 1, 4, 4), 0.5)
+    batch = Batch(image, torch.zeros(2, dtype=torch.int64), (Case("a", "p", "g"), Case("b", "p", "g")))
+    search = Search(Guarded(Blind(), BLACK_BOX), batch, stop=True)
+    search.ask(image)
+    broken = image.clone()
+    broken[0, 0, 1, 1], broken[1, 0, 2, 2] = torch.nan, torch.inf
+    search.ask(broken)
+    assert search.fooled.tolist() == [False, False]
+    assert torch.equal(search.image, image)
+    assert search.attacked(2).trace["success"].tolist() == [[0, 0], [0, 0]]
 
 
 @pytest.mark.parametrize("objective", ["loss", "margin", "dlr"])

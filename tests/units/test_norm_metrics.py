@@ -106,6 +106,18 @@ def test_a_path_that_climbs_to_its_end_shows_it() -> None:
     assert (found["highest"] - found["three-quarters"]).tolist() == [2, 0]
 
 
+def test_a_path_ends_with_the_last_query_of_its_case() -> None:
+    random = np.random.default_rng(1)
+    path, asked = random.normal(size=(5, 12)), [12, 7, 4, 1, 0]
+    for row, count in enumerate(asked):
+        path[row, count:] = np.nan
+    truth = torch.zeros(5, dtype=torch.int64)
+    found = LossPath()(outcome(flat(*[0] * 5), flat(*[0] * 5), truth, trace={"loss": torch.from_numpy(path)}))
+    own = [LossPath()(outcome(flat(0), flat(0), truth[:1], trace={"loss": torch.from_numpy(path[[row], :count])})) for row, count in enumerate(asked)]
+    assert {label: listed(values) for label, values in found.items()} == {label: [listed(one[label])[0] for one in own] for label in found}
+    assert listed(found["highest"])[4] is None
+
+
 def test_a_loss_that_is_no_number_gives_no_row_and_spoils_no_other() -> None:
     trace = torch.tensor([[1.0, math.nan, 2.0], [1.0, 3.0, 2.0], [math.inf, 1.0, 1.0]])
     found = LossPath()(outcome(flat(0, 0, 0), flat(0, 0, 0), torch.tensor([0, 0, 0]), trace={"loss": trace}))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from medrobust.errors import SpecError
+from medrobust.options import configure
 from medrobust.resolve import resolve
 from medrobust.spec import locate, read
 from medrobust.strict_yaml import parse
@@ -28,6 +29,16 @@ def test_a_good_spec_resolves_with_defaults_filled_in(write_spec: Write) -> None
     assert [attack.label for attack in condition.attacks] == ["none", "tiny-search", "tiny-gradient"]
     assert [target.target for target in resolved.targets] == ["zero-filled", "unet"]
     assert resolved.defenses == (None,)
+
+
+def test_an_option_that_changes_nothing_at_its_default_is_no_part_of_an_identity() -> None:
+    """`expectation` came after cells had been computed: these stay what they were."""
+    asked = [{}, {"expectation": 1}, {"expectation": 16}]
+    once, plainly, averaged = (configure("attacks", "art-pgd", options, "here")[0] for options in asked)
+    assert once == plainly
+    assert once.identity["options"] == {"keep": "best", "steps": 20, "step": None, "random_start": True, "restarts": 1}
+    assert once.options["expectation"] == 1
+    assert averaged.identity["options"] == {**once.identity["options"], "expectation": 16}
 
 
 def test_an_unknown_field_is_one_line_with_its_place_and_near_names(write_spec: Write) -> None:

@@ -42,7 +42,7 @@ class APGD(Alone):
         """ART's."""
         return ascent(estimators[0], budget, self.steps, self.restarts)
 
-    def most(self, classes: int) -> int:  # noqa: ARG002 - as many of any number of classes
+    def most(self, classes: int, norm: str) -> int:  # noqa: ARG002 - as many of any classes, in any norm
         """The clean image, and each start's."""
         return 1 + ascents(self.steps, self.restarts)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -13,10 +13,11 @@ from art.attacks.evasion.projected_gradient_descent.projected_gradient_descent_p
 from art.estimators.estimator import BaseEstimator, LossGradientsMixin
 from torch import Tensor
 
-from medrobust.budgets import Norm
+from medrobust.budgets import Norm, length
 from medrobust.randomness import CaseRandom
 from medrobust.types import Attacked, Batch, Target
 from medrobust_attacks.art.estimator import TargetEstimator, limits
+from medrobust_attacks.norm_bounded.apgd import at_least
 from medrobust_attacks.norm_bounded.ball import column, reach
 from medrobust_attacks.norm_bounded.search import Search, perturbed
 
@@ -62,38 +63,46 @@ class Loop(ProjectedGradientDescentPyTorch):  # type: ignore[misc]
         image = self._within(image.addcmul_(direction, self.step))
         if self.norm != np.inf:
             change = image.sub_(x_init)
-            image = self._within(change.mul_((self.radius / self._length(change, 2)).clamp_max_(1)).add_(x_init))
+            image = self._within(change.mul_((self.radius / self._euclidean(change)).clamp_max_(1)).add_(x_init))
         return image
 
     def _direction(self, slope: Tensor, momentum: Tensor) -> Tensor:
         if not bool(slope.sum().isfinite()):
             slope.nan_to_num_(0, torch.inf, -torch.inf)
         if self.decay is not None:
-            momentum.mul_(self.decay).addcdiv_(slope, self._length(slope, 1))
+            momentum.mul_(self.decay).addcdiv_(slope, self._positive(torch.linalg.vector_norm(slope.flatten(1), 1, 1), slope))
             slope = momentum.clone()
-        return slope.sign_() if self.norm == np.inf else slope.div_(self._length(slope, 2))
+        return slope.sign_() if self.norm == np.inf else slope.div_(self._euclidean(slope))
 
     def _within(self, image: Tensor) -> Tensor:
         return image if self.lower is None and self.upper is None else image.clamp_(self.lower, self.upper)
 
-    def _length(self, tensor: Tensor, order: int) -> Tensor:
-        """The norm of each case, never 0, (n, 1, ...)."""
-        lengths: Tensor = torch.linalg.vector_norm(tensor.flatten(1), order, 1)
-        return column(lengths.clamp_min_(torch.finfo(tensor.dtype).tiny), tensor)
+    def _euclidean(self, tensor: Tensor) -> Tensor:
+        """The L2 norm of each case, never 0, (n, 1, ...)."""
+        return self._positive(length(tensor, "l2"), tensor)
+
+    def _positive(self, lengths: Tensor, like: Tensor) -> Tensor:
+        return column(lengths.clamp_min_(torch.finfo(like.dtype).tiny), like)
 
 
 @dataclass(frozen=True)
 class Ascent(ABC):
     """Abstract: gradient steps of ART's in the budget's ball; a last query judges where they end.
 
+    Of a target that draws at random one slope may be little but noise: `expectation` averages it over draws, as Athalye et al. 2018,
+    arXiv:1707.07397, section 4, ask for.
+
     keep: `best` returns the best query: a wrong answer before a right one, then the highest loss; `last` returns what ART returns.
+    expectation: answers averaged at each query and slope, at least 1; more for a target that draws at random.
     """
 
     threat: ClassVar[str] = "white-box"
     keep: Keep = "best"
+    expectation: int = field(default=1, kw_only=True, metadata={"neutral": 1})
 
     def __post_init__(self) -> None:
         require_keep(self.keep)
+        at_least("expectation", self.expectation, 1)
 
     @property
     @abstractmethod
@@ -102,13 +111,13 @@ class Ascent(ABC):
 
     def __call__(self, target: Target, batch: Batch, budget: Norm, rng: CaseRandom) -> Attacked:
         """Attack every case of the batch; cases share the passes."""
-        search = Search(target, batch)
+        search = Search(target, batch, expectation=self.expectation)
         estimator = TargetEstimator(search, limits(budget))
         ends = []
         for start in self.starts(batch, budget, rng):
             last = self.ascend(estimator, budget, reach(budget, batch.image), start)
             ends.append(search.ask(last))
-        found = search.attacked(self.queries, ends)
+        found = search.attacked(self.queries // self.expectation, ends)
         return perturbed(target, last, found.trace) if self.keep == "last" else found
 
     def starts(self, batch: Batch, budget: Norm, rng: CaseRandom) -> Iterator[Tensor]:  # noqa: ARG002 - for those that draw

@@ -28,15 +28,16 @@ SHARE = 0.8
 
 @dataclass(frozen=True)
 class AutoAttack(Alone):
-    """APGD on the cross-entropy, APGD on the difference of logits ratio, DeepFool and Square, in that order, until an answer is wrong.
+    """APGD on the cross-entropy, APGD on the difference of logits ratio, DeepFool and, in L-infinity, Square, in order, until an answer is wrong.
 
     Source: Croce & Hein 2020, arXiv:2003.01690, by ART's AutoAttack, whose third part is DeepFool (Moosavi-Dezfooli et al. 2016, arXiv:1511.04599)
-    where the paper's is FAB. The ratio needs a third logit: of two classes that part is left out, ART's fails there.
+    where the paper's is FAB. The ratio needs a third logit: of two classes that part is left out, ART's fails there. ART's Square is wrong in L2
+    (see `art-square`): there it is left out, and nothing takes its place.
 
     keep: `best` returns the best query: a wrong answer before a right one, then the highest loss; `last` returns what ART returns.
     steps: of each APGD and of DeepFool, at least 1.
     restarts: starts of each APGD, at least 1.
-    square: squares tried, at least 1, three queries each.
+    square: squares tried in L-infinity, at least 1, three queries each.
     """
 
     images: ClassVar[str] = "mammograms"
@@ -64,14 +65,20 @@ class AutoAttack(Alone):
         first = estimators[0]
         parts = [ascent(one, budget, self.steps, self.restarts) for one in estimators[:-1]]
         parts.append(DeepFool(first, max_iter=self.steps, nb_grads=NEAREST, batch_size=1, verbose=False))
-        parts.append(squares(estimators[-1], budget, self.square, 1, SHARE))
+        if budget.norm == "linf":
+            parts.append(squares(estimators[-1], budget, self.square, 1, SHARE))
         return ArtAutoAttack(first, norm=NORMS[budget.norm], eps=first.epsilon, eps_step=first.epsilon, attacks=parts, batch_size=1)
 
-    def most(self, classes: int) -> int:
+    def first(self, budget: Norm) -> float:
+        """That of Square, where it is tried."""
+        return SHARE if budget.norm == "linf" else 0.0
+
+    def most(self, classes: int, norm: str) -> int:
         """The clean image twice, each part's, and one after each part."""
         climbs = 1 if classes == 2 else 2
         deepfool = (self.steps + 1) * (1 + min(classes, NEAREST))
-        return 2 + climbs * (ascents(self.steps, self.restarts) + 1) + deepfool + 1 + asked(self.square, 1) + 1
+        square = asked(self.square, 1) + 1 if norm == "linf" else 0
+        return 2 + climbs * (ascents(self.steps, self.restarts) + 1) + deepfool + 1 + square
 
     @property
     def gradients(self) -> int:

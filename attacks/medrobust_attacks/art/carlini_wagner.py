@@ -69,7 +69,7 @@ class CarliniWagner(Alone):
             verbose=False,
         )
 
-    def most(self, classes: int) -> int:  # noqa: ARG002 - as many of any number of classes
+    def most(self, classes: int, norm: str) -> int:  # noqa: ARG002 - as many of any classes, in any norm
         """The clean image, each search's start and steps, and the two by which ART counts its success."""
         return 3 + self.searches * (1 + self.steps * (3 + HALVINGS + DOUBLINGS))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -22,14 +21,18 @@ class FGSM(Ascent):
     Source: Goodfellow et al. 2015, arXiv:1412.6572, by ART's FastGradientMethod.
 
     keep: `best` returns the clean image where the step lowers the loss; `last` returns what ART returns.
+    expectation: answers averaged at each query and slope, at least 1; more for a target that draws at random.
     """
-
-    gradients: ClassVar[int] = 1
 
     @property
     def queries(self) -> int:
         """Forward passes a case."""
-        return 2
+        return 2 * self.expectation
+
+    @property
+    def gradients(self) -> int:
+        """Backward passes a case."""
+        return self.expectation
 
     def ascend(self, estimator: TargetEstimator, budget: Norm, radius: Tensor, start: Tensor) -> Tensor:
         """ART's one step."""

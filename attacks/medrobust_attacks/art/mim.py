@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from medrobust.budgets import Norm
-from medrobust_attacks.art.ascent import Ascent, looped, require_keep
+from medrobust_attacks.art.ascent import Ascent, looped
 from medrobust_attacks.art.estimator import TargetEstimator
 from medrobust_attacks.segmentation.gradient_ascent import require_steps
 
@@ -22,6 +22,7 @@ class MIM(Ascent):
     steps: gradient steps, at least 1; a last forward pass judges where they end.
     step: how far an image moves at once, as a share of the radius, in (0, 1]; None for 1 / steps, as in the paper.
     decay: what is left of the sum at each step, 0 or more.
+    expectation: answers averaged at each query and slope, at least 1; more for a target that draws at random.
     """
 
     steps: int = 20
@@ -29,7 +30,7 @@ class MIM(Ascent):
     decay: float = 1.0
 
     def __post_init__(self) -> None:
-        require_keep(self.keep)
+        super().__post_init__()
         require_steps(self.steps, self.step)
         if not self.decay >= 0:
             msg = f"decay: found {self.decay}, expected 0 or more"
@@ -38,12 +39,12 @@ class MIM(Ascent):
     @property
     def queries(self) -> int:
         """Forward passes a case."""
-        return self.steps + 1
+        return self.expectation * (self.steps + 1)
 
     @property
     def gradients(self) -> int:
         """Backward passes a case."""
-        return self.steps
+        return self.expectation * self.steps
 
     def ascend(self, estimator: TargetEstimator, budget: Norm, radius: Tensor, start: Tensor) -> Tensor:
         """ART's loop."""

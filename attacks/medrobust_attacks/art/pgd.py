@@ -10,7 +10,7 @@ from torch import Tensor
 from medrobust.budgets import Norm
 from medrobust.randomness import CaseRandom
 from medrobust.types import Batch
-from medrobust_attacks.art.ascent import Ascent, looped, require_keep
+from medrobust_attacks.art.ascent import Ascent, looped
 from medrobust_attacks.art.estimator import TargetEstimator
 from medrobust_attacks.norm_bounded.ball import noise
 from medrobust_attacks.segmentation.gradient_ascent import require_steps, share
@@ -27,6 +27,7 @@ class PGD(Ascent):
     step: how far an image moves at once, as a share of the radius, in (0, 1]; None for 2.5 / steps, at most 1.
     random_start: start from noise of the whole budget, uniform in the box or on the sphere, rather than from the clean image.
     restarts: starts a case, at least 1; more than one only where they are random.
+    expectation: answers averaged at each query and slope, at least 1; more for a target that draws at random.
     """
 
     steps: int = 20
@@ -35,7 +36,7 @@ class PGD(Ascent):
     restarts: int = 1
 
     def __post_init__(self) -> None:
-        require_keep(self.keep)
+        super().__post_init__()
         require_steps(self.steps, self.step)
         if self.restarts < 1:
             msg = f"restarts: found {self.restarts}, expected 1 or more"
@@ -47,12 +48,12 @@ class PGD(Ascent):
     @property
     def queries(self) -> int:
         """Forward passes a case."""
-        return self.restarts * (self.steps + 1)
+        return self.expectation * self.restarts * (self.steps + 1)
 
     @property
     def gradients(self) -> int:
         """Backward passes a case."""
-        return self.restarts * self.steps
+        return self.expectation * self.restarts * self.steps
 
     def starts(self, batch: Batch, budget: Norm, rng: CaseRandom) -> Iterator[Tensor]:
         """The clean images, or as many random ones as there are restarts."""

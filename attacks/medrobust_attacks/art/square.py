@@ -15,7 +15,6 @@ from medrobust_attacks.art.ascent import NORMS
 from medrobust_attacks.art.classifier import ClassifierEstimator
 from medrobust_attacks.norm_bounded.apgd import at_least
 from medrobust_attacks.norm_bounded.search import Search
-from medrobust_attacks.norm_bounded.square import require_share
 
 OPEN = (-np.inf, np.inf)
 
@@ -24,18 +23,21 @@ OPEN = (-np.inf, np.inf)
 class Square(Alone):
     """Random squares of the whole budget, kept where they bring the logits nearer to a wrong answer, until one is wrong.
 
-    Source: Andriushchenko et al. 2020, arXiv:1912.00049, by ART's SquareAttack, which asks three times an iteration and takes 2-D images alone.
+    Source: Andriushchenko et al. 2020, arXiv:1912.00049, by ART's SquareAttack, which asks three times an iteration and takes 2-D images alone, none
+    much longer than wide: its first square must fit in with room to spare. L-infinity alone: in L2 ART divides the new change by the length that
+    algorithm 3 of the paper multiplies it with, and images that are no numbers follow.
 
     keep: `best` returns the best query: a wrong answer before a right one, then the highest loss; `last` returns what ART returns.
     iterations: squares tried from each start, at least 1.
     restarts: starts a case, at least 1.
-    share: of the pixels that the first squares cover, in (0, 1].
+    share: of the pixels that the first squares cover, in (0, 1): ART takes no square of the whole image.
     """
 
     threat: ClassVar[str] = "black-box"
     images: ClassVar[str] = "mammograms"
     instead: ClassVar[str] = "square"
     flat: ClassVar[bool] = True
+    norms: ClassVar[tuple[str, ...]] = ("linf",)
     gradients: ClassVar[int] = 0
     iterations: int = 1000
     restarts: int = 1
@@ -45,7 +47,9 @@ class Square(Alone):
         super().__post_init__()
         at_least("iterations", self.iterations, 1)
         at_least("restarts", self.restarts, 1)
-        require_share(self.share)
+        if not 0 < self.share < 1:
+            msg = f"share: found {self.share}, expected a number in (0, 1); attack '{self.instead}' takes 1"
+            raise ValueError(msg)
 
     def estimators(self, search: Search, budget: Norm) -> Sequence[ClassifierEstimator]:
         """One that always has a range: ART clips without asking."""
@@ -55,7 +59,11 @@ class Square(Alone):
         """ART's."""
         return squares(estimators[0], budget, self.iterations, self.restarts, self.share)
 
-    def most(self, classes: int) -> int:  # noqa: ARG002 - as many of any number of classes
+    def first(self, budget: Norm) -> float:  # noqa: ARG002 - whatever the budget
+        """The share."""
+        return self.share
+
+    def most(self, classes: int, norm: str) -> int:  # noqa: ARG002 - as many of any number of classes
         """The clean image, and each start's."""
         return 1 + asked(self.iterations, self.restarts)
 

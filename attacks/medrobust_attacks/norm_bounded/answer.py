@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +22,7 @@ class Answer:
 
     loss: the target's own loss, (n,).
     logits: (n, k) of all k classes, at least 2, up to a number that the classes share; None where the task has no classes.
-    wrong: where the predicted class is not the true one, (n,) bool; None where the task has no classes.
+    wrong: where the predicted class is not the true one, (n,) bool; never where the prediction is not finite. None where the task has no classes.
     """
 
     loss: Tensor
@@ -51,7 +52,22 @@ def ask(target: Target, image: Tensor, batch: Batch) -> Answer:
         said = target(image, batch)
         logits = log_probabilities(said)
         loss, said = -logits.gather(1, batch.truth[:, None])[:, 0], said.detach()
-    return Answer(loss, logits, predicted(said) != batch.truth)
+    return Answer(loss, logits, is_wrong(said, batch.truth))
+
+
+def mean(answers: Sequence[Answer], truth: Tensor) -> Answer:
+    """Several answers to the same images as one: mean loss and logits, wrong where these logits are; of one answer itself."""
+    if len(answers) == 1:
+        return answers[0]
+    loss = torch.stack([one.loss for one in answers]).mean(0)
+    drawn = [one.logits for one in answers if one.logits is not None]
+    logits = torch.stack(drawn).mean(0) if drawn else None
+    return Answer(loss, logits, None if logits is None else is_wrong(logits.softmax(1), truth))
+
+
+def is_wrong(said: Tensor, truth: Tensor) -> Tensor:
+    """Where a prediction (n, k) or (n, 1) is one, and not the true one (n,); a prediction that is not finite is no success of an attack."""
+    return said.isfinite().all(1) & (predicted(said) != truth)
 
 
 def log_probabilities(prediction: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from medrobust.budgets import Norm
@@ -28,6 +28,7 @@ class APGD:
         the true one; `dlr`, the difference of logits ratio, which no scale of the logits changes. The ratio is not defined for two classes: there it
         is the margin. For tasks without classes all are the loss.
     stop: ask nothing more of a case once its answer is wrong; False spends all steps on raising its loss.
+    expectation: answers averaged at each query and slope, at least 1; more for a target that draws at random.
     """
 
     threat: ClassVar[str] = "white-box"
@@ -35,10 +36,12 @@ class APGD:
     restarts: int = 1
     objective: Literal["loss", "margin", "dlr"] = "loss"
     stop: bool = False
+    expectation: int = field(default=1, kw_only=True, metadata={"neutral": 1})
 
     def __post_init__(self) -> None:
         at_least("steps", self.steps, 1)
         at_least("restarts", self.restarts, 1)
+        at_least("expectation", self.expectation, 1)
         if self.objective not in OBJECTIVES:
             msg = f"objective: found {self.objective!r}, expected one of {', '.join(OBJECTIVES)}"
             raise ValueError(msg)
@@ -46,22 +49,22 @@ class APGD:
     @property
     def queries(self) -> int:
         """Forward passes a case, fewer where it stops."""
-        return self.restarts * (self.steps + 1)
+        return self.expectation * self.restarts * (self.steps + 1)
 
     @property
     def gradients(self) -> int:
         """Backward passes a case, fewer where it stops."""
-        return self.restarts * self.steps
+        return self.expectation * self.restarts * self.steps
 
     def __call__(self, target: Target, batch: Batch, budget: Norm, rng: CaseRandom) -> Attacked:
         """Attack every case of the batch; cases share the passes."""
-        search = Search(target, batch, self.stop, OBJECTIVES[self.objective])
+        search = Search(target, batch, self.stop, OBJECTIVES[self.objective], self.expectation)
         ends = []
         for _ in range(self.restarts):
             began, start = len(search.losses), noise(budget, batch.image, rng)
             climb(search, budget, start, self.steps)
             ends.append(search.highest_since(began))
-        return search.attacked(self.queries, ends)
+        return search.attacked(self.queries // self.expectation, ends)
 
 
 def at_least(name: str, value: int, least: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from torch import Tensor
@@ -28,8 +28,9 @@ class AutoAttack:
 
     steps: gradient steps of each APGD, at least 1.
     targets: wrong classes to go toward, the likeliest of the clean answer first, at least 0; no more than there are, and none of two classes.
-    square: queries of Square a case, at least 3, or 0 to leave it out.
+    square: queries of Square a case, at least 3, or 0 to leave it out; each asks `expectation` times.
     share: of the pixels that Square's first windows cover, in (0, 1].
+    expectation: answers averaged at each query and slope, at least 1; more for a target that draws at random.
     """
 
     threat: ClassVar[str] = "white-box"
@@ -37,6 +38,7 @@ class AutoAttack:
     targets: int = 9
     square: int = 5000
     share: float = 0.8
+    expectation: int = field(default=1, kw_only=True, metadata={"neutral": 1})
 
     def __post_init__(self) -> None:
         at_least("steps", self.steps, 1)
@@ -44,20 +46,21 @@ class AutoAttack:
         if self.square:
             at_least("square", self.square, 3)
         require_share(self.share)
+        at_least("expectation", self.expectation, 1)
 
     @property
     def queries(self) -> int:
         """Forward passes a case at most: of the clean image, and of every part."""
-        return self._queries(2 + self.targets)
+        return self.expectation * self._queries(2 + self.targets)
 
     @property
     def gradients(self) -> int:
         """Backward passes a case at most."""
-        return (2 + self.targets) * self.steps
+        return self.expectation * (2 + self.targets) * self.steps
 
     def __call__(self, target: Target, batch: Batch, budget: Norm, rng: CaseRandom) -> Attacked:
         """Attack every case of the batch; cases share the passes."""
-        search = Search(target, batch, stop=True)
+        search = Search(target, batch, stop=True, expectation=self.expectation)
         search.ask(batch.image)
         objectives = self._objectives(search.logits, batch)
         for objective in objectives:

@@ -22,7 +22,7 @@ class Square:
     """Move one cube of the image after the other by the whole radius, and keep what raises the margin, or the loss where a task has no classes.
 
     Source: Andriushchenko et al. 2020, arXiv:1912.00049, algorithms 1 to 3; squares are cubes in volumes. A case whose answer is wrong, the clean one
-    at the start, is asked for no more, and the trace repeats what it said last.
+    at the start, is asked for no more.
 
     queries: forward passes a case at most, at least 3: of the clean image, of the first change, and of every move.
     share: share of the pixels that the first windows cover, in (0, 1]; it halves nine times, at set shares of the queries.
