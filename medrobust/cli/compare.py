@@ -33,7 +33,7 @@ def command(
 
     p: permutation test that flips patients, adjusted by Holm over the valid cells of a metric. Cells on other data are not paired: their
     intervals draw each side's patients, and they have no p. Then tier and rank of every entrant on both sides, and what lies behind a change:
-    whose numbers changed under which attack, and what became invalid or missing. --json adds Hodges-Lehmann estimates and McNemar's test.
+    whose numbers changed under which attack, and what became invalid or missing. --json adds Hodges-Lehmann estimates, Wilcoxon's and McNemar's test.
     """
     from medrobust.leaderboard.differences import differences, side
     from medrobust.leaderboard.moves import moves
@@ -79,7 +79,7 @@ def _blocks(found: Sequence[Difference]) -> dict[str, list[Difference]]:
 
 
 def _row(one: Difference) -> dict[str, str | Text]:
-    ends = "one patient" if math.isnan(one.low) else f"[{one.low:.3g}, {one.high:.3g}]"
+    ends = "one patient" if one.patients < 2 else "all alike" if math.isnan(one.low) else f"[{one.low:.3g}, {one.high:.3g}]"
     p = "invalid" if not one.believed else "" if not one.paired else "1" if one.adjusted == 1 else f"{one.adjusted:.2g}"
     change = Text(f"{one.difference:+.3g}" if one.difference else "0", style="bold" if one.believed and one.adjusted <= LEVEL else "")
     values = (visible(f"{one.metric} {one.label}".strip()), f"{one.first:.4g}", f"{one.second:.4g}", change, Text(ends, style="dim"), p)

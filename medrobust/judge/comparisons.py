@@ -151,8 +151,8 @@ def ascending(group: Sequence[tuple[float, Measured]]) -> list[Measured]:
 def noise_does_as_well(column: ColumnEvidence) -> Findings:
     """Each attack does measurably more harm than random noise within the same budget, or what else is a control or never asks the target.
 
-    Nothing is said where noise does no measurable harm beyond the clean images, for neither then may an attack within that budget; nor where it does
-    so much that the worst answer to every case would not be measurably more.
+    Nothing is said where noise does no measurable harm beyond the clean images, for neither then may an attack within that budget; nor where the
+    attack does so much that the worst answer to every case would not be measurably more.
     """
     found: list[Found] = []
     compared = False
@@ -166,8 +166,8 @@ def noise_does_as_well(column: ColumnEvidence) -> Findings:
             if not exceeds(noise, clean):
                 continue
             for attack in attacks:
-                random, _ = shared(noise, attack)
-                if len(random.cases) and room_above(random, column.metric) and not exceeds(attack, random):
+                random, sought = shared(noise, attack)
+                if len(random.cases) and room_above(sought, column.metric) and not exceeds(sought, random):
                     message = f"{named(attack)} does no measurably more harm than {named(noise)}, a control, {against(attack, noise, column.metric)}"
                     found.append(Found(message, digests([attack])))
     return tuple(found) if compared else None

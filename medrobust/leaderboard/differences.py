@@ -16,9 +16,9 @@ from medrobust.leaderboard.evidence import Evidence, evidence, joined
 from medrobust.leaderboard.pairs import Pair, pairs
 from medrobust.leaderboard.sources import load
 from medrobust.leaderboard.tables import LEVELS, Validity, worst
-from medrobust.stats import Sample, mean
+from medrobust.stats import Sample, paired_difference
 from medrobust.stats.bootstrap import Interval
-from medrobust.stats.paired import Discordant, hodges_lehmann, holm, mcnemar, permutation
+from medrobust.stats.paired import Discordant, hodges_lehmann, holm, mcnemar, permutation, wilcoxon
 from medrobust.stats.unpaired import unpaired_difference
 from medrobust.store import MARKER
 
@@ -34,12 +34,13 @@ class Difference:
     """One metric of one cell that both sides hold.
 
     first, second: means over the shared cases. difference: second less first, with its 95 % interval clustered by patient, NaN for
-    one patient. equal: how many cases have the very same value. only_first, only_second: cases that one side alone has.
+    one patient and where all cases of a metric that is no rate differ alike. equal: how many cases have the very same value.
+    only_first, only_second: cases that one side alone has.
     paired: whether both hold the same data; else means are over each side's own cases, none is shared, and there are no tests.
     level, reasons: validity of the cell, the worse of both sides; numbers of an invalid one are not to be believed.
     p: of a permutation test that flips patients. adjusted: the same by Holm over all valid cells of this metric and label. NaN where there is none.
-    shift: Hodges-Lehmann estimate of the difference of a patient, where values are not just 0 and 1. mcnemar: where they are; it takes cases as
-    independent, so with several cases a patient its p is too small. Neither p is adjusted.
+    shift, wilcoxon: Hodges-Lehmann estimate of the difference of a patient and p of the signed-rank test, where values are not just 0 and 1.
+    mcnemar: where they are; it takes cases as independent, so with several cases a patient its p is too small. Neither p is adjusted.
     """
 
     cell: str
@@ -62,6 +63,7 @@ class Difference:
     level: str = "ok"
     reasons: tuple[str, ...] = ()
     shift: Interval | None = None
+    wilcoxon: float | None = None
     mcnemar: Discordant | None = None
 
     @property
@@ -134,8 +136,8 @@ def _paired(pair: Pair, key: tuple[str, str], rows: pd.DataFrame, named: dict[st
     shared = rows[rows["_merge"] == "both"]
     patients = shared["patient"].to_numpy(dtype=str)
     one, two = (shared[name].to_numpy(float) for name in ("value_1", "value_2"))
-    before, after, change = (Sample.of(values, patients) for values in (one, two, two - one))
-    interval = mean(change)
+    before, after = (Sample.of(values, patients) for values in (one, two))
+    interval = paired_difference(after, before)
     p = permutation(after, before).p if (one != two).any() else 1.0
     binary = bool(np.isin([one, two], (0, 1)).all())
     return Difference(
@@ -156,6 +158,7 @@ def _paired(pair: Pair, key: tuple[str, str], rows: pd.DataFrame, named: dict[st
         p=p,
         adjusted=p,
         shift=None if binary else hodges_lehmann(after, before),
+        wilcoxon=None if binary else wilcoxon(after, before).p,
         mcnemar=mcnemar(before, after) if binary else None,
         **named,
     )

@@ -146,7 +146,8 @@ def test_continuous_metrics_have_a_shift_and_those_of_0_and_1_a_table() -> None:
     assert (rates.mcnemar.first_only, rates.mcnemar.second_only) == (lost, gained)
     assert rates.mcnemar.p == pytest.approx(stats.binomtest(lost, lost + gained).pvalue)
     quality = found["4x recon-unet none", "ssim", ""]
-    assert quality.mcnemar is None
+    assert (rates.wilcoxon, quality.mcnemar) == (None, None)
+    assert quality.wilcoxon is not None
     assert quality.shift is not None
     sides = [side.rows[(side.rows["metric"] == "ssim") & (side.rows["cell"] == side.records[0].digest)] for side in (flips, moved_ssim)]
     gaps = np.subtract(*(rows.sort_values("case")["value"].to_numpy() for rows in reversed(sides)))
