@@ -9,8 +9,8 @@ PHANTOM = "phantom"
 Words = tuple[tuple[str, str], ...]
 
 BOUNDED = (
-    "An attacker may change every {case} by no more than a budget, so little that a person would hardly see it, and picks the change that does "
-    "most harm to the {model}. White-box attacks see its gradients, black-box attacks its answers alone."
+    "An attacker may change every {case} by no more than a budget, and picks the change that does most harm to the {model}. White-box attacks see "
+    "the model's gradients, black-box attacks its answers alone."
 )
 THREATS: Mapping[str, str] = {
     "cls-linf": BOUNDED.format(case="image", model="classifier's answer"),

@@ -73,10 +73,12 @@ def glossary(records: Sequence[Record]) -> Glossary:
 
 def _probes(records: Sequence[Record], kind: str) -> Iterable[Word]:
     wanted = [record for record in records if record.attack != "none" and record.source is None and record.explains == (kind == "explainers")]
+    first: dict[str, str] = {}
     for name, config in dict.fromkeys((record.attack, record.config) for record in wanted):
         meaning = said(kind, config.partition("(")[0] or name)
+        like = first.setdefault(meaning, name)
         if meaning or config:
-            yield Word(name, meaning, config)
+            yield Word(name, f"like {like}, set otherwise" if meaning and like != name else meaning, config)
 
 
 def _defenses(records: Sequence[Record]) -> Iterable[Word]:

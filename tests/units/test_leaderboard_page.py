@@ -25,6 +25,7 @@ from medrobust.files import write_json
 from medrobust.leaderboard import build, commit, figures
 from medrobust.leaderboard.build import FILES, assemble, text
 from medrobust.leaderboard.evidence import evidence
+from medrobust.leaderboard.glossary import glossary
 from medrobust.leaderboard.page import Page, page
 from medrobust.leaderboard.render import html
 from medrobust.leaderboard.sources import load
@@ -218,6 +219,10 @@ def test_words_of_a_page_are_explained_on_it(good):
     assert all(words.values())
     assert words["V11"].startswith("An attack that had a better query must return it")
     assert "V13" not in words, "checks that had nothing to say are left out"
+    gradient, second = [replace(one, attack=name, config="fnaf-gradient()") for name, one in zip("ab", records(PLAN), strict=False)]
+    attacks = next(entries for heading, entries in glossary([gradient, second]) if heading == "Attacks")
+    assert [word.name for word in attacks] == ["a", "b"]
+    assert attacks[1].meaning == "like a, set otherwise", "one meaning is said once"
     assert dict(good.models)["recon-unet + fnaf-robust"], "shipped models say what they are"
     html = text(good, "html")
     assert all(f"<dt><bdi>{name}</bdi></dt>" in html for name in ("hit", "fnaf-random", "V11"))
