@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from medrobust.errors import SpecError
@@ -14,7 +15,7 @@ from medrobust.leaderboard.render.html import html_text
 from medrobust.leaderboard.render.json_table import json_text
 from medrobust.leaderboard.render.latex import latex_text
 from medrobust.leaderboard.render.markdown import markdown_text
-from medrobust.leaderboard.sources import load
+from medrobust.leaderboard.sources import ROWS, load
 from medrobust.leaderboard.tables import Figure
 from medrobust.registry import near
 from medrobust.store import LOCK
@@ -64,7 +65,10 @@ def build(runs: list[Path], out: Path | None = None) -> Path:
 
 
 def write(found: Page, folder: Path) -> None:
-    """The page in every form, and its pictures of images."""
+    """The page in every form, and its pictures of images. A page that has an index of leaderboards above it leads there, and to its rows."""
+    index, rows = folder.parent / FILES["html"][0], folder / ROWS[0]
+    if index.is_file():
+        found = replace(found, index=f"../{index.name}", rows=rows.name if rows.is_file() else "")
     for name, form in FILES.values():
         write_text(folder / name, form(found))
     for outer, chapter in enumerate(found.chapters, 1):

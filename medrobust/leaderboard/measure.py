@@ -18,6 +18,9 @@ from medrobust.stats.bootstrap import Floats
 if TYPE_CHECKING:
     import pandas as pd
 
+PARTIAL = "partial"
+"""How a reason begins that says that a number is not of all that its column is of."""
+
 Contrast = Callable[[Sample, Sample], Interval]
 Estimator = Callable[[Sample], Interval]
 
@@ -136,16 +139,21 @@ def finite(value: float) -> float | None:
 def ranked(measured: Sequence[Measured], better: bool | None) -> list[Entry]:
     """Entries of one column and group, marked where they are not measurably worse than the best.
 
-    An entry competes if it is complete and not invalid. Not measurably worse: the paired 95 % interval of its difference
-    from the best, over the cases that both have, contains zero, or there is none. Nothing is marked without a second competitor, or on one patient.
+    An entry competes if it is complete, of all that its column is of, and not invalid. Not measurably worse: the paired 95 % interval of its
+    difference from the best, over the cases that both have, contains zero, or there is none. Nothing is marked without a second competitor, on one
+    patient, or where all are equal.
     """
     entries = [one.entry for one in measured]
-    able = [i for i, one in enumerate(measured) if one.sample is not None and one.entry.complete and one.entry.validity.level != "invalid"]
-    if better is None or len(able) < 2 or max(entries[i].patients for i in able) < 2:
+    able = [i for i, one in enumerate(measured) if one.sample is not None and _competes(one.entry)]
+    if better is None or len(able) < 2 or max(entries[i].patients for i in able) < 2 or len({entries[i].estimate for i in able}) < 2:
         return entries
     sign = 1.0 if better else -1.0
     top = max(able, key=lambda i: sign * (entries[i].estimate or 0.0))
     return with_best(entries, [i for i in able if i == top or _level_with(measured[top], measured[i])])
+
+
+def _competes(found: Entry) -> bool:
+    return found.complete and found.validity.level != "invalid" and not any(reason.startswith(PARTIAL) for reason in found.validity.reasons)
 
 
 def _level_with(top: Measured, other: Measured) -> bool:

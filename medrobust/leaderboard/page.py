@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from medrobust.leaderboard import generic, mammo_tamper, norm_bounded, recon_fnaf, roi, seg_deform
+from medrobust.leaderboard import generic, mammo_tamper, norm_bounded, recon_fnaf, roi, seg_deform, shipped
 from medrobust.leaderboard.evidence import Evidence, Record
+from medrobust.leaderboard.glossary import Glossary, glossary
 from medrobust.leaderboard.overview.build import of_sections
 from medrobust.leaderboard.overview.standing import Overview
 from medrobust.leaderboard.paper import tables as paper_tables
-from medrobust.leaderboard.section import Section, sections
+from medrobust.leaderboard.report.identity import card_lines
+from medrobust.leaderboard.section import Model, Section, sections
 from medrobust.leaderboard.tables import Figure, Table
 
 Part = Callable[[Section], "list[Table] | list[Table | Figure]"]
@@ -60,6 +62,9 @@ class Page:
     total: how many cells were planned.
     attacks: name and configuration of every attack. environments: what the numbers were made with, one mapping a machine.
     digests: cells and what they are. overviews: each data set at a glance, shown first.
+    title: what the suite calls itself, empty where no shipped spec has its name. words: what the page's words mean.
+    models: of each entrant that ships, what its card says. index, rows: addresses, relative to the page, of the page over all leaderboards and of the
+    rows, where they lie beside it; else empty.
     """
 
     suite: str
@@ -71,6 +76,11 @@ class Page:
     environments: tuple[tuple[tuple[str, str], ...], ...]
     digests: tuple[tuple[str, str], ...]
     overviews: tuple[Overview, ...] = ()
+    title: str = ""
+    words: Glossary = ()
+    models: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    index: str = ""
+    rows: str = ""
 
 
 def page(evidence: Evidence) -> Page:
@@ -96,7 +106,24 @@ def _page(evidence: Evidence, chapters: Sequence[Chapter], overviews: tuple[Over
         environments=tuple(dict.fromkeys(tuple(r.environment.items()) for r in records if r.environment)),
         digests=tuple((record.digest, _name(record)) for record in records),
         overviews=overviews,
+        title=_title(evidence),
+        words=glossary(records),
+        models=_models(evidence),
     )
+
+
+def _title(evidence: Evidence) -> str:
+    """The titles of the shipped specs whose suites these are; none where one of them is a stranger's."""
+    known = {name: title for track in dict.fromkeys(record.track for record in evidence.records) for name, title in shipped.specs(track).items()}
+    titles = [known.get(part.partition("@")[0].strip(), "") for part in evidence.suite.split(" + ")]
+    return "; ".join(dict.fromkeys(titles)) if all(titles) else ""
+
+
+def _models(evidence: Evidence) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """Cards of the shipped models that bear these names, in the order of the plan."""
+    cards = shipped.cards()
+    models = dict.fromkeys(Model(record.target, record.defense) for record in evidence.records)
+    return tuple((str(model), card_lines(cards[model])) for model in models if model in cards)
 
 
 def _parts(section: Section) -> list[Table | Figure]:

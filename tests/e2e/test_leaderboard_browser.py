@@ -137,6 +137,9 @@ def test_a_column_sorts_both_ways_and_back_and_what_is_missing_stands_last(conte
     press(page, "worst")
     assert sorts(page) == {}
     assert listed(page) == before
+    page.click("#o1-tools .chooser summary")
+    page.check("#o1-tools [data-column=missed]")
+    page.keyboard.press("Escape")
     press(page, "missed")
     assert sorts(page) == {"missed": "ascending"}, "the best first: few missed structures"
     press(page, "entrant")
@@ -147,6 +150,7 @@ def test_a_column_sorts_both_ways_and_back_and_what_is_missing_stands_last(conte
 def test_every_column_can_be_sorted_by(context: BrowserContext, written: Path) -> None:
     page, _ = opened(context, written / "whole.html")
     keys = page.locator("#o1-standings th[data-key]").evaluate_all("(heads) => heads.map((head) => head.dataset.key)")
+    ask_for_all(page)
     assert {"entrant", "tier", "clean", "loss", "worst", "missed", "validity", "patients", "cases", "attack-1", "queries", "best"} < set(keys)
     for key in keys:
         press(page, key)
@@ -160,6 +164,93 @@ def test_every_column_can_be_sorted_by(context: BrowserContext, written: Path) -
         known = [value if key == "entrant" else float(value) for value in values if value != ""]
         assert known == sorted(known, reverse=sorts(page)[key] == "descending")
         assert values[len(known) :] == [""] * (len(values) - len(known))
+
+
+def ask_for_all(page: Page) -> None:
+    """Every column."""
+    page.click("#o1-tools .chooser summary")
+    for box in page.locator("#o1-tools [data-column]").all():
+        box.check()
+    page.keyboard.press("Escape")
+
+
+def test_few_columns_are_shown_at_first_and_fit(context: BrowserContext, written: Path) -> None:
+    page, _ = opened(context, written / "whole.html")
+    shown = "(heads) => heads.filter((head) => head.offsetWidth).map((head) => head.dataset.key)"
+    first = ["entrant", "tier", "worst", "clean", "loss", "validity", "cases"]
+    assert page.locator("#o1-standings th[data-key]").evaluate_all(shown) == first
+    for width in (1280, 1440, 2560, 3840):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.locator("#o1 .scroll").first.evaluate("(e) => e.scrollWidth <= e.clientWidth"), f"nothing to scroll to at {width}"
+    page.set_viewport_size({"width": 320, "height": 900})
+    inside = "(e) => e.getBoundingClientRect().right <= document.querySelector('#o1 .scroll').getBoundingClientRect().right"
+    assert page.locator("#o1-1 td:nth-child(3)").evaluate(inside), "on a phone the headline stands beside the name"
+    page.set_viewport_size({"width": 1440, "height": 900})
+    ask_for_all(page)
+    assert len(page.locator("#o1-standings th[data-key]").evaluate_all(shown)) == page.locator("#o1-standings th[data-key]").count() > len(first)
+    assert "1.show=" in where(page)
+    again, _ = opened(context, written / "whole.html", "#" + where(page).partition("#")[2])
+    assert again.locator("#o1-standings th[data-key='attack-4']").is_visible()
+
+
+def test_reasons_do_not_widen_the_table(context: BrowserContext, written: Path) -> None:
+    page, _ = opened(context, written / "whole.html")
+    for width in (320, 1280, 2560):
+        page.set_viewport_size({"width": width, "height": 900})
+        wide = "document.querySelector('#o1-standings').offsetWidth"
+        before = page.evaluate(wide)
+        page.evaluate("for (const d of document.querySelectorAll('.why')) d.open = true")
+        assert page.evaluate(wide) == before
+        page.evaluate("for (const d of document.querySelectorAll('.why')) d.open = false")
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_a_link_lands_where_it_says(browser: Browser, written: Path, script: bool) -> None:
+    """Closed details above, tens of pictures on the way: the target's top is on the screen at once, and stays there."""
+    context = browser.new_context(java_script_enabled=script, viewport={"width": 1280, "height": 900})
+    for anchor in ("o1-cases-1", "o1-cases-3", "o1-matrix-2", "o1-curves-1", "o1-3"):
+        page, _ = opened(context, written / "whole.html", f"#{anchor}")
+        tops = [page.locator(f"#{anchor}").evaluate("(e) => e.getBoundingClientRect().top") for _ in range(2) if not page.wait_for_timeout(300)]
+        assert tops[0] == tops[1]
+        assert 0 <= tops[0] < 450, anchor
+    page, _ = opened(context, written / "whole.html")
+    page.locator("#o1-3").get_by_role("link").first.click()
+    page.wait_for_timeout(300)
+    assert 0 <= page.locator("#o1-cases-3").evaluate("(e) => e.getBoundingClientRect().top") < 450
+    assert page.evaluate("document.activeElement.id") == "o1-cases-3"
+    context.close()
+
+
+def test_cases_that_an_attack_turned_stand_first(context: BrowserContext, tmp_path: Path) -> None:
+    made = overview()
+    turned = [replace(one, turned=one.target == "seg-unet" and one.defense == "pgd-training") for one in made.shown]
+    (tmp_path / "index.html").write_text(html_text(leaderboard(replace(made, shown=tuple(turned)))), encoding="utf-8")
+    page, _ = opened(context, tmp_path / "index.html")
+    first = page.locator(".entrant-cases").first
+    assert "pgd-training" in first.locator("summary").inner_text()
+    assert "2 turned" in first.locator("summary").inner_text()
+    assert page.locator(".entrant-cases[open]").count() == 1
+    assert first.locator("h4 .badge").all_inner_texts() == ["turned", "turned"]
+
+
+def test_the_first_screen_says_what_was_found(context: BrowserContext, written: Path) -> None:
+    page, _ = opened(context, written / "whole.html")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    for place in ("h1", "#o1 .finding", "#o1 .sure", "#o1 .first svg"):
+        assert page.locator(place).first.evaluate("(e) => e.getBoundingClientRect().bottom <= innerHeight"), place
+    assert "seg-unet" in page.locator("#o1 .finding").inner_text()
+    assert "How sure" in page.locator("#o1 .sure").inner_text()
+
+
+def test_heads_are_repeated_on_paper(context: BrowserContext, written: Path) -> None:
+    """A browser leaves buttons out where it repeats the head of a table."""
+    page, _ = opened(context, written / "many.html")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("thead button").count() == 0
+    assert "worst case" in page.locator("#o1-standings thead").inner_text()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    press(page, "worst")
+    assert sorts(page) == {"worst": "descending"}
 
 
 def test_filters_narrow_the_table_and_say_so(context: BrowserContext, written: Path) -> None:
@@ -192,7 +283,7 @@ def test_filters_narrow_the_table_and_say_so(context: BrowserContext, written: P
 
 def test_columns_are_chosen(context: BrowserContext, written: Path) -> None:
     page, _ = opened(context, written / "whole.html")
-    head, cells = page.locator("#o1-standings th[data-key=clean]"), page.locator("#o1-standings tbody tr:nth-child(2) > :nth-child(3)")
+    head, cells = page.locator("#o1-standings th[data-key=clean]"), page.locator("#o1-standings tbody tr:nth-child(2) > :nth-child(4)")
     assert head.is_visible()
     page.click("#o1-tools .chooser summary")
     page.uncheck("#o1-tools [data-column=clean]")
@@ -213,10 +304,12 @@ def test_a_link_brings_the_whole_view_back(context: BrowserContext, written: Pat
     page.select_option("#o1-validity", "believed")
     page.select_option("#o1-tier", "2")
     page.select_option("#o1-condition", "1")
-    press(page, "best")
     page.click("#o1-tools .chooser summary")
-    page.uncheck("#o1-tools [data-column=queries]")
-    press(page, "seconds", 2)
+    page.check("#o1-tools [data-column=best]")
+    page.uncheck("#o1-tools [data-column=clean]")
+    page.keyboard.press("Escape")
+    press(page, "best")
+    press(page, "worst", 2)
     view = VIEW(page)
     page.get_by_role("button", name="Copy a link to this view").first.click()
     page.wait_for_function("() => document.querySelector('#o1 [data-said]').textContent")
@@ -234,7 +327,7 @@ def test_a_link_brings_the_whole_view_back(context: BrowserContext, written: Pat
     other.click("#o1-tools [data-do=reset]")
     assert count(other) == "12 of 12 entries shown"
     assert sorts(other) == {}
-    assert "2.sort=seconds" in where(other)
+    assert "2.sort=worst" in where(other)
     assert "1." not in where(other).partition("?")[2]
     seen.check(written / "whole.html")
 
@@ -320,8 +413,9 @@ def test_what_is_copied_is_what_is_shown(context: BrowserContext, written: Path)
     page.fill("#o1-find", "seg-unet 16/255")
     press(page, "worst")
     page.click("#o1-tools .chooser summary")
-    for key in ("clean", "attack-1", "queries"):
-        page.uncheck(f"#o1-tools [data-column={key}]")
+    page.uncheck("#o1-tools [data-column=clean]")
+    page.check("#o1-tools [data-column=attack-2]")
+    page.keyboard.press("Escape")
     page.locator("#o1").get_by_role("button", name="Copy as LaTeX").click()
     page.wait_for_function("() => document.querySelector('#o1 [data-said]').textContent")
     copied = page.evaluate("navigator.clipboard.readText()").split("\n")
@@ -331,12 +425,13 @@ def test_what_is_copied_is_what_is_shown(context: BrowserContext, written: Path)
     assert {row[0] for row in rows} == {"16/255"}
     heads = re.split(" & ", copied[begin - 1][:-3])
     assert {len(row) for row in rows} == {len(heads)}
-    assert heads[:4] == ["condition", "entrant", "tier", "clean to worst case (points)"]
+    assert heads[:5] == ["condition", "entrant", "tier", "worst case, shared attacks (\\%)", "clean to worst case (points)"]
+    assert "apgd (\\%)" in heads
     assert not {"clean (\\%)", "pgd (\\%)", "queries"} & set(heads)
     layout = re.search(r"tabular\}\{([lr]+)\}", copied[begin - 3])
     assert layout
     assert len(layout[1]) == len(heads)
-    worst = heads.index("worst case (\\%)")
+    worst = heads.index("worst case, shared attacks (\\%)")
     assert [row[worst].split(" ")[0].replace("\\textbf{", "").rstrip("}") for row in rows] == column(page, "worst", 1)
     page.locator("#o1").get_by_role("button", name="Copy the citation").click()
     page.wait_for_function("() => document.querySelector('#o1 [data-said]').textContent.includes('citation')")
@@ -499,6 +594,7 @@ def test_hostile_names_stay_names(context: BrowserContext, written: Path) -> Non
     page.fill("#o1-find", "a & b")
     page.click("#o1-tools .chooser summary")
     page.uncheck("#o1-tools [data-column=tier]")
+    page.keyboard.press("Escape")
     page.locator("#o1").get_by_role("button", name="Copy as LaTeX").click()
     page.wait_for_function("() => document.querySelector('#o1 [data-said]').textContent")
     copied = page.evaluate("navigator.clipboard.readText()").split("\n")
@@ -517,7 +613,7 @@ def test_paper_shows_tables_and_no_controls(context: BrowserContext, written: Pa
     page.emulate_media(media="print")
     assert page.locator("button:visible, input:visible, nav a:visible").count() == page.locator("thead button:visible").count()
     assert page.locator("#o1-standings").is_visible()
-    assert page.locator(".tall").first.evaluate("(e) => getComputedStyle(e).overflow") == "visible"
+    assert page.locator("#o1 .scroll").first.evaluate("(e) => getComputedStyle(e).overflow") == "visible"
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     text = page.evaluate("getComputedStyle(document.body).color")

@@ -25,6 +25,7 @@ from medrobust.files import write_json
 from medrobust.leaderboard import build, commit, figures
 from medrobust.leaderboard.build import FILES, assemble, text
 from medrobust.leaderboard.evidence import evidence
+from medrobust.leaderboard.glossary import glossary
 from medrobust.leaderboard.page import Page, page
 from medrobust.leaderboard.render import html
 from medrobust.leaderboard.sources import load
@@ -192,10 +193,54 @@ def test_every_table_of_the_page_can_be_read_aloud(good):
     assert {link[1:] for link in links} <= set(identities)
 
 
+def test_a_board_among_others_leads_to_them_and_to_the_files_beside_it(good, tmp_path):
+    folder = write_committed(synthetic(PLAN, INVALID), tmp_path / "boards" / "one")
+    (tmp_path / "boards" / "index.html").write_text("all", encoding="utf-8")
+    written = build([folder])
+    links = {attributes["href"] or "" for tag, attributes in Elements(written.read_text(encoding="utf-8")).found if tag == "a"}
+    away = {link for link in links if not link.startswith("#")}
+    assert away >= {"../index.html", "leaderboard.csv", "leaderboard.json", "leaderboard.tex", "leaderboard.md"}
+    assert all((folder / link).is_file() for link in away), "no link leads nowhere"
+    commit(run_directory(tmp_path / "runs").path, tmp_path / "boards" / "two")
+    assert 'href="rows.csv.gz"' in build([tmp_path / "boards" / "two"]).read_text(encoding="utf-8")
+
+
+def test_the_title_is_for_people_and_the_digest_stands_below(good):
+    html = text(good, "html")
+    assert "<h1><bdi>False-negative adversarial features on accelerated MRI reconstruction (head phantoms)</bdi></h1>" in html
+    assert good.suite in html.partition("<footer")[2]
+    assert good.suite not in html.partition("<main")[0]
+    assert "<h1><bdi>stranger</bdi></h1>" in text(replace(good, suite="stranger@01234567", title=""), "html")
+
+
+def test_words_of_a_page_are_explained_on_it(good):
+    words = {word.name: word.meaning for _, entries in good.words for word in entries}
+    assert {"tier", "worst case, shared attacks", "p value", "hit", "fnaf-random", "fnaf-robust", "V11"} <= set(words)
+    assert all(words.values())
+    assert words["V11"].startswith("An attack that had a better query must return it")
+    assert "V13" not in words, "checks that had nothing to say are left out"
+    gradient, second = [replace(one, attack=name, config="fnaf-gradient()") for name, one in zip("ab", records(PLAN), strict=False)]
+    attacks = next(entries for heading, entries in glossary([gradient, second]) if heading == "Attacks")
+    assert [word.name for word in attacks] == ["a", "b"]
+    assert attacks[1].meaning == "like a, set otherwise", "one meaning is said once"
+    assert dict(good.models)["recon-unet + fnaf-robust"], "shipped models say what they are"
+    html = text(good, "html")
+    assert all(f"<dt><bdi>{name}</bdi></dt>" in html for name in ("hit", "fnaf-random", "V11"))
+
+
+def test_pictures_have_a_size_so_that_nothing_moves_while_they_are_read(good):
+    for one in (good, leaderboard(overview())):
+        for tag, attributes in Elements(text(one, "html")).found:
+            if tag == "img":
+                assert int(attributes["width"] or 0) > 0
+                assert int(attributes["height"] or 0) > 0
+                assert "loading" not in attributes
+
+
 def test_every_table_and_figure_says_what_data_it_is_of(good):
     html = text(good, "html")
     parts = len(good.chapters[0].parts) + len(good.overviews)
-    assert html.count(f'<span class="data">{PLAN.label}</span>') + html.count(f"; ours: {PLAN.label}</span>") == parts + 2
+    assert html.count(f'<span class="data phantom"><b>Made up</b> {PLAN.label}</span>') + html.count(f"; ours: {PLAN.label}</span>") == parts + 2
 
 
 def test_an_invalid_number_is_struck_out_in_every_form(good):

@@ -13,7 +13,7 @@ from medrobust.leaderboard.overview.matrices import significance, transfers
 from medrobust.leaderboard.overview.places import heat_map
 from medrobust.leaderboard.overview.placing import Placed
 from medrobust.leaderboard.overview.placings import Group, placings
-from medrobust.leaderboard.overview.security import curves
+from medrobust.leaderboard.overview.security import allowed, curves
 from medrobust.leaderboard.overview.showing import shown
 from medrobust.leaderboard.overview.standing import Overview
 from medrobust.leaderboard.section import Model, Section, sections
@@ -58,6 +58,7 @@ def _overview(section: Section, group: Group, verdicts: Sequence[ColumnVerdict])
         findings=findings(section, group.conditions, verdicts),
         group=norm,
         compared=tuple((one.trials.condition, tuple(one.trials.attacks[attack] for attack in one.comparison.attacks)) for one in ranked),
+        allowed=allowed(section.records, group.conditions),
     )
 
 

@@ -15,7 +15,7 @@ from medrobust.leaderboard.section import Model, Section
 from medrobust.leaderboard.tables import Column, Entry, Validity
 
 MOST = 24
-P = Column("p", digits=4)
+P = Column("p value", digits=4)
 ALPHA = 0.05
 
 
@@ -39,7 +39,7 @@ def significance(placed: Placed, several: bool) -> Matrix | None:
     where = f", {placed.trials.condition}" if several else ""
     part = f" The {MOST} of {len(ranked)} that stand highest." if len(ranked) > MOST else ""
     caption = (
-        f"p of the difference between two entrants' {placed.headline.column.name} in the worst case, in the order of their ranks: "
+        f"p value of the difference between two entrants' {placed.headline.column.name} in the worst case, in the order of their ranks: "
         f"{ranking.tests.method}. Below {ALPHA:g} the two are told apart.{part}"
     )
     return Matrix("significance", f"Who is told apart{where}", caption, names, names, cells, P, 0.0, 2 * ALPHA)

@@ -14,11 +14,24 @@ from medrobust.provenance import CHANGED
 Plane = NDArray[np.generic]
 BELOW, ABOVE, GROUND = (58, 134, 214), (210, 74, 80), (247, 247, 245)
 """Colours of what was taken away, of what was added, and of no change."""
+OUTLINE = (255, 221, 0)
 
 
 def grey(plane: Plane, changed: bool = False) -> bytes:
     """(H, W) uint8, 0 is black. changed: a statement that it is not as acquired goes with it."""
     return _png(plane.astype(np.uint8), None, changed)
+
+
+def outlined(plane: Plane, inside: Plane, changed: bool = False) -> bytes:
+    """(H, W) uint8 in grey with the border of a region, (H, W) of 0 and others, drawn over it in yellow."""
+    held = np.pad(inside != 0, 1)
+    around = np.zeros_like(held[1:-1, 1:-1])
+    low, middle, high = slice(None, -2), slice(1, -1), slice(2, None)
+    for rows, columns in ((low, middle), (high, middle), (middle, low), (middle, high)):
+        around |= held[rows, columns]
+    border = around & ~held[1:-1, 1:-1]
+    colours = [*((level, level, level) for level in range(255)), OUTLINE]
+    return _png(np.where(border, 255, np.minimum(plane.astype(np.uint8), 254)).astype(np.uint8), colours, changed)
 
 
 def labels(plane: Plane) -> bytes:

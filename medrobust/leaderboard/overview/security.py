@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from medrobust.amounts import amount
@@ -12,6 +13,8 @@ from medrobust.leaderboard.section import Model
 from medrobust.leaderboard.tables import Entry
 
 WORST = "worst case"
+NORMS = {"linf": "each pixel may change by up to", "l2": "the Euclidean length of the change is at most"}
+AXES = {"linf": "budget: largest change of any pixel", "l2": "budget: Euclidean length of the change"}
 MOST = 24
 """How many entrants have curves: those that stand highest under the first bounded budget."""
 
@@ -30,6 +33,25 @@ def epsilon(record: Record) -> tuple[float, str]:
 def budgets(records: Sequence[Record]) -> dict[str, tuple[float, str]]:
     """Condition to its epsilon, of conditions whose attacks are bounded by a norm."""
     return {record.condition: epsilon(record) for record in records if norm_of(record)}
+
+
+def allowed(records: Sequence[Record], conditions: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Of each condition that a norm bounds, what an attack may change, in words; of the range of intensities where that is known."""
+    found = {record.condition: _allowed(record) for record in records if norm_of(record) and record.condition in conditions}
+    return tuple(found.items())
+
+
+def _allowed(record: Record) -> str:
+    bound, unit = epsilon(record)
+    if math.isinf(bound):
+        return "no bound"
+    what = NORMS.get(norm_of(record), f"the {norm_of(record)} norm of the change is at most")
+    size = str(record.budget["epsilon"])
+    low, high = (record.budget.get(end) for end in ("low", "high"))
+    if norm_of(record) != "linf" or unit or not isinstance(low, float | int) or not isinstance(high, float | int):
+        return f"{what} {size}"
+    ends = f"{low:g} and {high:g}".replace("-", "\N{MINUS SIGN}")
+    return f"{what} {size} where intensities lie between {ends}: {100 * bound / (high - low):.2g} % of that range"
 
 
 def curves(placed: Sequence[Placed], norm: str, known: Mapping[str, tuple[float, str]]) -> tuple[Curves, ...]:
@@ -51,7 +73,16 @@ def _axes(along: Sequence[Placed], norm: str, unit: str, at: Sequence[float]) ->
     several = f", the {MOST} of {len(everyone)} that stand highest at {first.trials.condition}" if len(everyone) > MOST else ""
     words = f"{norm}, {unit}" if unit else norm
     name = first.headline.column.name
-    return Curves(f"{name[0].upper()}{name[1:]} over the budget ({norm}){several}", words, first.headline.column, tuple(filter(None, drawn)))
+    said = AXES.get(norm, f"budget ({norm})") + (f", {unit}" if unit else "")
+    over = tuple((x, len(one.comparison.attacks)) for one, x in zip(along, at, strict=True))
+    return Curves(
+        f"{name[0].upper()}{name[1:]} over the budget ({norm}){several}",
+        words,
+        first.headline.column,
+        tuple(filter(None, drawn)),
+        said,
+        over if len({count for _, count in over}) > 1 else (),
+    )
 
 
 def _curve(along: Sequence[Placed], at: Sequence[float], entrant: Model, attack: str) -> Curve | None:

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from medrobust.imaging.window import WINDOW
-from medrobust.leaderboard.overview import raster
 from medrobust.leaderboard.overview.placing import Placed
+from medrobust.leaderboard.overview.planes import Arrays, images
 from medrobust.leaderboard.overview.standing import Shown
 from medrobust.leaderboard.pictures import Picture
 from medrobust.leaderboard.tables import Column
@@ -17,15 +16,26 @@ from medrobust.leaderboard.text import number
 EACH, FURTHER, MOST, ROOM = 4, 4, 60, 1_200_000
 """Cases of an entrant under its hardest attack, and under others; cases in all, and bytes of their pictures."""
 
-CLEAN_ANSWER, ANSWER = "answer to the clean image", "answer to the attacked image"
-Arrays = Mapping[str, np.ndarray]
-Images = list[tuple[str, bytes]]
+SCORE = "score"
+BOTH = {
+    (1.0, 1.0): "right before and after",
+    (1.0, 0.0): "right before, wrong after",
+    (0.0, 0.0): "wrong before and after",
+    (0.0, 1.0): "wrong before, right after",
+}
+"""Of a rate, clean and attacked."""
+Scores = Mapping[tuple[str, str], float]
+"""What a classifier scored, by cell and case."""
 
 
 def shown(placed: Sequence[Placed]) -> tuple[Shown, ...]:
     """Entrants in their order, as many cases as there is room for, a first one of each before a second one of any."""
     kept: dict[str, list[Picture]] = {}
+    scores: dict[tuple[str, str], float] = {}
     for section in {id(one.section): one.section for one in placed}.values():
+        if section.pictures:
+            rows = section.rows[(section.rows["metric"] == SCORE) & (section.rows["label"] == "")]
+            scores |= {(cell, case): value for cell, case, value in zip(rows["cell"], rows["case"], rows["value"], strict=True)}
         for picture in section.pictures:
             if picture.cell in section.by_digest:
                 kept.setdefault(picture.cell, []).append(picture)
@@ -37,7 +47,7 @@ def shown(placed: Sequence[Placed]) -> tuple[Shown, ...]:
     for turn in range(EACH + FURTHER):
         for queue in turns:
             if turn < len(queue) and len(found) < MOST:
-                drawn = _draw(*queue[turn])
+                drawn = _draw(*queue[turn], scores)
                 room -= sum(len(png) for _, png in drawn.images)
                 if room < 0:
                     return _ordered(found, placed)
@@ -53,7 +63,7 @@ def _ordered(found: list[Shown], placed: Sequence[Placed]) -> tuple[Shown, ...]:
 
 
 def _of(placed: Placed, entrant: int, kept: Mapping[str, Sequence[Picture]]) -> Iterator[tuple[Placed, int, int, Picture]]:
-    """Pictures of an entrant: the attack that hurts most on average first, then one case each of the others."""
+    """Pictures of an entrant: the attack that hurts most on average first, then one case each of the others; of an attack who lost most first."""
     trials = placed.trials
     having = [
         (attack, [picture for record in trials.records[attack][entrant] for picture in kept.get(record.digest, ())])
@@ -63,7 +73,8 @@ def _of(placed: Placed, entrant: int, kept: Mapping[str, Sequence[Picture]]) -> 
     sign = 1.0 if placed.headline.better else -1.0
     having.sort(key=lambda one: (one[0] not in placed.comparison.attacks, sign * _mean(trials.values[one[0], entrant])))
     for turn, (attack, pictures) in enumerate(having[: 1 + FURTHER]):
-        for picture in pictures[: 1 if turn else EACH]:
+        harmed = sorted(pictures, key=lambda picture: -_harm(placed, entrant, attack, picture.case))
+        for picture in harmed[: 1 if turn else EACH]:
             yield placed, entrant, attack, picture
 
 
@@ -72,23 +83,52 @@ def _mean(values: np.ndarray) -> float:
     return float(held.mean()) if len(held) else float("inf")
 
 
-def _draw(placed: Placed, entrant: int, attack: int, picture: Picture) -> Shown:
+def _values(placed: Placed, entrant: int, attack: int, case: str) -> tuple[str, float, float] | None:
+    """The case, or the subject that it is a slice of, and its headline clean and attacked; None where it has none."""
+    trials = placed.trials
+    own = case if case in trials.cases else case.partition("#")[0]
+    at = np.flatnonzero(trials.cases == own)
+    if not len(at):
+        return None
+    clean, attacked = (float(trials.values[which, entrant, at[0]]) for which in (0, attack))
+    return own, clean, attacked
+
+
+def _harm(placed: Placed, entrant: int, attack: int, case: str) -> float:
+    """What a case lost; the least where that is not known."""
+    found = _values(placed, entrant, attack, case)
+    lost = float("nan") if found is None else (found[1] - found[2]) * (1.0 if placed.headline.better else -1.0)
+    return -np.inf if np.isnan(lost) else lost
+
+
+def _draw(placed: Placed, entrant: int, attack: int, picture: Picture, scores: Scores) -> Shown:
     trials = placed.trials
     model = trials.entrants[entrant]
-    facts = (*_value(placed, entrant, attack, picture.case), *_probabilities(picture.arrays), *_part(picture.arrays))
+    scored = _scores(placed, entrant, attack, picture, scores)
+    said = scored or (*_value(placed, entrant, attack, picture.case), *_probabilities(picture.arrays))
+    facts = (*said, *_part(picture.arrays))
     name = trials.attacks[attack]
-    return Shown(model.target, model.defense, trials.condition, name, picture.case, tuple(images(picture.arrays)), facts)
+    turned = bool(placed.headline.each) and _harm(placed, entrant, attack, picture.case) > 0
+    return Shown(model.target, model.defense, trials.condition, name, picture.case, tuple(images(picture.arrays)), facts, turned)
+
+
+def _scores(placed: Placed, entrant: int, attack: int, picture: Picture, scores: Scores) -> tuple[tuple[str, str], ...]:
+    """What a classifier scored the case, clean and attacked, and whether it is right; nothing where the picture holds all its answers."""
+    before = [scores[key] for record in placed.trials.records[0][entrant] if (key := (record.digest, picture.case)) in scores]
+    after = scores.get((picture.cell, picture.case))
+    found = _values(placed, entrant, attack, picture.case)
+    if not attack or not before or after is None or found is None or not placed.headline.each or "said" in picture.arrays:
+        return ()
+    return ((SCORE, f"{before[0]:.2f} \N{RIGHTWARDS ARROW} {after:.2f}, {BOTH.get(found[1:], 'not known whether right')}"),)
 
 
 def _value(placed: Placed, entrant: int, attack: int, case: str) -> tuple[tuple[str, str], ...]:
     """The headline of this case, or of the subject that it is a slice of, clean and attacked."""
-    trials, column = placed.trials, placed.headline.column
-    own = case if case in trials.cases else case.partition("#")[0]
-    at = np.flatnonzero(trials.cases == own)
-    if not len(at):
+    column, found = placed.headline.column, _values(placed, entrant, attack, case)
+    if found is None:
         return ()
+    own, clean, attacked = found
     of = "" if own == case else f" of {own}"
-    clean, attacked = (float(trials.values[which, entrant, at[0]]) for which in (0, attack))
     each = placed.headline.each
     if not attack:
         return () if np.isnan(clean) else ((f"{each or column.name}{of}", _number(clean, column, each)),)
@@ -115,43 +155,3 @@ def _part(arrays: Arrays) -> tuple[tuple[str, str], ...]:
     """What of a large image is shown."""
     stride = int(arrays.get("stride", np.ones(())))
     return (("shown", f"one row and column of {stride}"),) if stride > 1 else ()
-
-
-def images(arrays: Arrays) -> Images:
-    """(caption, png) of what a picture holds, in the order clean, attacked, difference, answers, truth."""
-    found: Images = []
-    if "image" in arrays:
-        found.append(("clean", raster.grey(_plane(arrays["image"]))))
-    if "attacked" in arrays:
-        found.append(("attacked", raster.grey(arrays["attacked"], changed=True)))
-        found.append(_difference(arrays))
-    if "relevance" in arrays:
-        found.append(("where it looks", raster.grey(arrays["relevance"])))
-    for name, caption in (("before", CLEAN_ANSWER), ("after", ANSWER)):
-        if name in arrays:
-            found.append((caption, raster.labels(arrays[name])))
-    for name, caption in (("answered", CLEAN_ANSWER), ("answer", ANSWER)):
-        if name in arrays:
-            found.append((caption, raster.grey(arrays[name], changed=name == "answer")))
-    if "truth" in arrays:
-        found.append(("truth", raster.labels(arrays["truth"])))
-    if "moved" in arrays and (arrays["moved"] != arrays["truth"]).any():
-        found.append(("truth, moved with the image", raster.labels(arrays["moved"])))
-    return found
-
-
-def _plane(image: np.ndarray) -> np.ndarray:
-    """Of several channels the last."""
-    return image if image.ndim == 2 else image[-1]
-
-
-def _difference(arrays: Arrays) -> tuple[str, bytes]:
-    """With its own scale, in the data's units where they are known, else in grey levels of the picture."""
-    if "difference" in arrays:
-        limit = float(arrays["scale"])
-        return f"difference, \u00b1{limit:.3g}", raster.signed(arrays["difference"], 127)
-    steps = arrays["attacked"].astype(float) - _plane(arrays["image"]).astype(float)
-    limit = float(np.abs(steps).max())
-    if "shading" in arrays:
-        return f"difference, \u00b1{limit * (WINDOW[1] - WINDOW[0]) / 255:.0f} HU", raster.signed(steps, limit)
-    return f"difference, \u00b1{limit:.0f} of 255 grey levels", raster.signed(steps, limit)

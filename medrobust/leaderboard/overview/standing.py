@@ -66,13 +66,15 @@ class Curve:
 class Curves:
     """All curves over one kind of budget.
 
-    unit: of x, such as `linf, HU`.
+    unit: of x, such as `linf, HU`. said: what a budget is, in words. over: of each x how many attacks the worst case is over, where that differs.
     """
 
     title: str
     unit: str
     column: Column
     curves: tuple[Curve, ...]
+    said: str = ""
+    over: tuple[tuple[float, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Shown:
 
     target, defense, condition: whose standing they belong to.
     images: (caption, png) in order, such as clean, attacked, difference, prediction, truth.
-    facts: what is said of the case, such as `dice: .91 -> .42`.
+    facts: what is said of the case, such as `dice: .91 -> .42`. turned: right when clean and wrong when attacked.
     """
 
     target: str
@@ -122,6 +124,7 @@ class Shown:
     case: str
     images: tuple[tuple[str, bytes], ...]
     facts: tuple[tuple[str, str], ...] = ()
+    turned: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ class Overview:
     sensitivity: (what was changed, who win then, whether they are the same winners). findings: what the checks that compare cells found.
     group: what its conditions share, such as `linf` for those of one budget; empty where they share nothing but the data.
     compared: of each condition the attacks that `worst` is over, those that every ranked entrant was put through.
+    allowed: of each condition what attacks may change, in words, where a norm bounds them.
     """
 
     track: str
@@ -156,3 +160,4 @@ class Overview:
     findings: tuple[Mapping[str, str], ...] = ()
     group: str = ""
     compared: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    allowed: tuple[tuple[str, str], ...] = ()

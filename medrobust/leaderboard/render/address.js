@@ -13,6 +13,8 @@ const address = {
     const place = anchor && document.getElementById(anchor);
     if (!place) return;
     for (let e = place; e; e = e.parentElement) if (e.tagName === "DETAILS") e.open = true;
-    place.scrollIntoView();
+    if (place.tabIndex < 0) place.tabIndex = -1;
+    place.focus({ preventScroll: true });
+    place.scrollIntoView({ behavior: "instant" });
   },
 };

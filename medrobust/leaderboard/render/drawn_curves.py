@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from medrobust.leaderboard.overview.security import WORST
 from medrobust.leaderboard.overview.standing import Curve, Curves, Point
 from medrobust.leaderboard.text import number
 
@@ -38,15 +39,38 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Tick:
+    """A mark of the horizontal axis. anchor: of its text, `middle` or `end`. row: 0, or 1 where row 0 has no room."""
+
+    place: float
+    text: str
+    anchor: str = "middle"
+    row: int = 0
+
+
+@dataclass(frozen=True)
 class Panel:
-    """All entrants under one attack. x, y: (place, text) of the ticks. breaks: place where the axis is broken before an unbounded budget."""
+    """All entrants under one attack.
+
+    x, y: ticks. breaks: place where the axis is broken before an unbounded budget. over: how many attacks a worst case is over, under its budget.
+    """
 
     attack: str
     lines: tuple[Line, ...]
-    x: tuple[tuple[float, str], ...]
+    x: tuple[Tick, ...]
     y: tuple[tuple[float, str], ...]
     breaks: float | None
     left_out: int
+    over: tuple[tuple[float, int], ...] = ()
+
+    @property
+    def title(self) -> str:
+        return attack_said(self.attack)
+
+    @property
+    def foot(self) -> int:
+        """Where the name of the axis stands, below one or two rows of ticks and the numbers of attacks."""
+        return HEIGHT - BOTTOM + 31 + 12 * max((tick.row for tick in self.x), default=0) + (14 if self.over else 0)
 
 
 @dataclass(frozen=True)
@@ -56,6 +80,11 @@ class Drawing:
     panels: tuple[Panel, ...]
     names: tuple[tuple[str, int, bool], ...]
     even: bool
+
+
+def attack_said(attack: str) -> str:
+    """An attack's name, and what the worst case is over."""
+    return f"{WORST}, shared attacks" if attack == WORST else attack
 
 
 def draw(curves: Curves) -> Drawing:
@@ -72,7 +101,8 @@ def draw(curves: Curves) -> Drawing:
         own = [curve for curve in curves.curves if curve.attack == attack]
         lines = tuple(_line(curve, names.index(curve.name), across, up, curves) for curve in own[:MOST])
         shown = _apart([(across[x], labels[x] or f"{x:g}") for x in places])
-        panels.append(Panel(attack, lines, shown, ticks, breaks, max(0, len(own) - MOST)))
+        over = tuple((across[x], count) for x, count in curves.over if x in across) if attack == WORST else ()
+        panels.append(Panel(attack, lines, shown, ticks, breaks, max(0, len(own) - MOST), over))
     return Drawing(tuple(panels), tuple((name, i % STYLES, i >= STYLES) for i, name in enumerate(names[: 4 * STYLES])), even)
 
 
@@ -119,6 +149,8 @@ def _line(curve: Curve, index: int, across: dict[float, float], ends: tuple[floa
     runs: list[list[Point]] = [[]]
     for point in sorted(curve.points, key=lambda one: one.x):
         if _drawn(point):
+            if math.isinf(point.x) and runs[-1]:  # nothing was measured in between, however far that is
+                runs.append([])
             runs[-1].append(point)
         elif runs[-1]:
             runs.append([])
@@ -127,8 +159,9 @@ def _line(curve: Curve, index: int, across: dict[float, float], ends: tuple[floa
         lines.append("M" + "L".join(f"{across[p.x]} {_y(p.entry.estimate or 0, ends)}" for p in run))
         band = [p for p in run if p.entry.low is not None and p.entry.high is not None]
         if band:
-            up = [f"{across[p.x]} {_y(p.entry.high or 0, ends)}" for p in band]
-            down = [f"{across[p.x]} {_y(p.entry.low or 0, ends)}" for p in reversed(band)]
+            sides = [(across[p.x], p) for p in band] if len(band) > 1 else [(round(across[band[0].x] + dx, 1), band[0]) for dx in (-2, 2)]
+            up = [f"{x} {_y(p.entry.high or 0, ends)}" for x, p in sides]
+            down = [f"{x} {_y(p.entry.low or 0, ends)}" for x, p in reversed(sides)]
             bands.append("M" + "L".join(up + down) + "Z")
         for point in run:
             state = "invalid" if point.entry.validity.level == "invalid" else ""
@@ -141,10 +174,16 @@ def _drawn(point: Point) -> bool:
     return point.entry.estimate is not None and not math.isnan(point.entry.estimate) and not math.isnan(point.x)
 
 
-def _apart(ticks: Sequence[tuple[float, str]]) -> tuple[tuple[float, str], ...]:
-    """Ticks whose words do not run into each other; the last one always."""
-    kept: list[tuple[float, str]] = []
+def _apart(ticks: Sequence[tuple[float, str]]) -> tuple[Tick, ...]:
+    """Ticks in two rows, so that their words do not run into each other; the last one always, one that no row has room for never."""
+    kept: list[Tick] = []
+    free = [math.inf, math.inf]
     for place, text in reversed(ticks):
-        if not kept or kept[-1][0] - place > 3.2 * (len(text) + len(kept[-1][1])) + 5:
-            kept.append((place, text))
+        half = 3.1 * len(text)
+        anchor = "end" if place + half > WIDTH - 4 else "middle"
+        left, right = (WIDTH - 4 - 2 * half, WIDTH - 4.0) if anchor == "end" else (place - half, place + half)
+        row = next((row for row in (0, 1) if right + 4 < free[row]), None)
+        if row is not None:
+            free[row] = left
+            kept.append(Tick(place, text, anchor, row))
     return tuple(reversed(kept))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from medrobust.leaderboard.asked import THREATS
 from medrobust.leaderboard.overview.standing import Overview
 from medrobust.leaderboard.page import Page
+from medrobust.leaderboard.render.answer import why_unranked
 from medrobust.leaderboard.render.html import document
 from medrobust.leaderboard.tables import Column
 from medrobust.leaderboard.text import whole
@@ -27,7 +29,7 @@ class Leader:
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """One data set of one leaderboard. title: of the folder. address: of the page, relative to the index. leaders: none where nobody is ranked."""
+    """One data set of one leaderboard. title: of the folder. address: of the page, relative to the index. why: nobody leads, where nobody does."""
 
     title: str
     address: str
@@ -37,6 +39,7 @@ class IndexEntry:
     cases: int
     entrants: int
     leaders: tuple[Leader, ...]
+    why: str = ""
 
 
 def index_entries(title: str, address: str, page: Page) -> tuple[IndexEntry, ...]:
@@ -50,14 +53,14 @@ def index_entries(title: str, address: str, page: Page) -> tuple[IndexEntry, ...
 def index_text(entries: Sequence[IndexEntry]) -> str:
     """The index as one html file without a script, grouped by track in the order given."""
     tracks = tuple((track, tuple(entry for entry in entries if entry.track == track)) for track in dict.fromkeys(entry.track for entry in entries))
-    return document("index.html.j2", tracks=tracks, MOST=MOST)
+    return document("index.html.j2", tracks=tracks, MOST=MOST, threats=THREATS)
 
 
 def _of_overview(title: str, address: str, one: Overview) -> IndexEntry:
     entrants = len({(standing.target, standing.defense) for standing in one.standings})
     conditions = dict.fromkeys(standing.condition for standing in one.standings)
     leaders = tuple(leader for condition in conditions if (leader := _leader(one, condition)) is not None)
-    return IndexEntry(title, address, one.track, one.data_label, one.patients, one.cases, entrants, leaders)
+    return IndexEntry(title, address, one.track, one.data_label, one.patients, one.cases, entrants, leaders, "" if leaders else why_unranked(one))
 
 
 def _leader(one: Overview, condition: str) -> Leader | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from medrobust.leaderboard.overview.as_table import as_table
 from medrobust.leaderboard.page import Page
 from medrobust.leaderboard.tables import Column, Entry, Line, Table
@@ -23,6 +25,7 @@ SPECIAL = {
     "|": r"\textbar{}",
     '"': r"\textquotedbl{}",
     "[": "{[}",
+    "\N{MINUS SIGN}": "$-$",
     "≥": r"$\geq$",
     "∞": r"$\infty$",
     "\N{GREEK SMALL LETTER SIGMA}": r"$\sigma$",
@@ -71,10 +74,15 @@ def _cells(line: Line, columns: tuple[Column, ...], known: tuple[str, ...]) -> l
 
 
 def _number(entry: Entry, column: Column, known: tuple[str, ...]) -> str:
-    text, noted = escaped(whole(entry, column)), marks(entry.validity, known)
+    text, noted = escaped(signed(whole(entry, column))), marks(entry.validity, known)
     if entry.validity.level == "invalid":
         return rf"\textit{{{text} invalid}}$^{{{noted}}}$"
     return (rf"\textbf{{{text}}}" if entry.best else text) + (f"$^{{{noted}}}$" if noted else "")
+
+
+def signed(text: str) -> str:
+    """A number with a minus sign for a hyphen before it."""
+    return re.sub(r"(?<![\w.])-(?=[\d.∞])", "\N{MINUS SIGN}", text)
 
 
 def escaped(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from medrobust.leaderboard.render.latex import escaped
+from medrobust.leaderboard.render.latex import escaped, signed
 from medrobust.leaderboard.render.standings import Cell, Row, View
 
 
@@ -15,7 +15,7 @@ def standings_latex(view: View) -> str:
     return "\n".join(
         [
             r"\begin{table}",
-            rf"\caption{{{caption} Entrants of one tier cannot be told apart. Brackets: 95\,\% intervals.}}",
+            rf"\caption{{{caption} Nobody in a tier is measurably worse than its first. {_worst(view)}Brackets: 95\,\% intervals.}}",
             r"\resizebox{\textwidth}{!}{%",
             rf"\begin{{tabular}}{{{layout}}}",
             r"\toprule",
@@ -29,13 +29,21 @@ def standings_latex(view: View) -> str:
     )
 
 
+def _worst(view: View) -> str:
+    """What the worst case is over, a condition at a time."""
+    if not view.overview.attacks or not any(attacks for _, attacks in view.overview.compared):
+        return ""
+    parts = [f"{', '.join(attacks)}{f' ({condition})' if condition else ''}" for condition, attacks in view.overview.compared if attacks]
+    return f"Worst case of each case over the attacks that all share: {escaped('; '.join(parts))}. "
+
+
 def _cells(view: View, row: Row) -> list[str]:
     return [_text(cell) for head, cell in zip(view.heads, row.cells, strict=True) if head.kind != "cases"]
 
 
 def _text(cell: Cell) -> str:
-    text = escaped(cell.text.replace("\N{MINUS SIGN}", "-").replace("\N{NARROW NO-BREAK SPACE}", " "))
-    beside = f" {{\\scriptsize {escaped(cell.beside)}}}" if cell.beside else ""
+    text = escaped(signed(cell.text).replace("\N{NARROW NO-BREAK SPACE}", " "))
+    beside = f" {{\\scriptsize {escaped(signed(cell.beside))}}}" if cell.beside else ""
     if cell.state == "invalid":
         return rf"\textit{{{text}{beside} invalid}}"
     return rf"\textbf{{{text}}}{beside}" if cell.state == "best" else text + beside

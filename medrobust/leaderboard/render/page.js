@@ -1,7 +1,4 @@
 const tables = [...document.querySelectorAll("table.standings")].map((table) => new Standings(table, changed));
-const most = Math.max(0, ...tables.map(({ keys }) => keys.length));
-for (let i = 1; i <= most; i++) document.styleSheets[0].insertRule(`.without-${i} tr:not(.group) > :nth-child(${i}) { display: none; }`);
-
 function changed(table) {
   const state = new URLSearchParams();
   for (const one of tables) one.save(state);
@@ -28,5 +25,9 @@ addEventListener("hashchange", () => {
   address.write(anchor, state);
   address.go(anchor);
 });
-addEventListener("beforeprint", () => { for (const details of document.querySelectorAll("details.why")) details.open = true; });
+addEventListener("beforeprint", () => {
+  for (const details of document.querySelectorAll("details.why, [id$=-trust] details")) details.open = true;
+  for (const table of tables) table.plain();
+});
+addEventListener("afterprint", () => { for (const table of tables) table.press(); });
 load(location.hash.length > 1);

@@ -20,18 +20,19 @@ class Standings {
     this.total = this.bodies.reduce((sum, { rows }) => sum + rows.length, 0);
     this.fields = Object.fromEntries([...section.querySelectorAll("[data-filter]")].map((field) => [field.dataset.filter, field]));
     this.boxes = [...section.querySelectorAll("[data-column]")];
-    this.state = { sort: "", order: "", hidden: new Set(), all: false };
+    this.off = this.heads.filter((head) => "off" in head.dataset).map((head) => head.dataset.key);
+    this.state = { sort: "", order: "", hidden: new Set(this.off), all: false };
     this.equip(section);
   }
 
   equip(section) {
-    this.heads.forEach((head, i) => {
+    this.buttons = this.heads.map((head, i) => {
       const button = document.createElement("button");
       button.type = "button";
-      button.append(...head.childNodes);
-      head.append(button);
       button.addEventListener("click", () => this.turn(i));
+      return button;
     });
+    this.press();
     for (const field of Object.values(this.fields)) field.addEventListener("input", () => this.update());
     for (const box of this.boxes)
       box.addEventListener("change", () => {
@@ -54,6 +55,18 @@ class Standings {
     });
     document.addEventListener("click", (event) => { if (!chooser.contains(event.target)) chooser.open = false; });
     for (const tools of this.tools) tools.hidden = false;
+  }
+
+  // the heads are buttons on a screen; on paper a browser leaves buttons out where it repeats heads
+  press() {
+    this.heads.forEach((head, i) => {
+      this.buttons[i].append(...head.childNodes);
+      head.append(this.buttons[i]);
+    });
+  }
+
+  plain() {
+    this.heads.forEach((head, i) => head.replaceChildren(...this.buttons[i].childNodes));
   }
 
   // first click: the best way round; second: the other; third: as measured
@@ -100,7 +113,8 @@ class Standings {
     this.state = {
       sort: known ? sort : "",
       order: known ? order : "",
-      hidden: new Set(own("hide").split(".").filter((key) => this.boxes.some((box) => box.dataset.column === key))),
+      hidden: new Set([...this.off.filter((key) => !own("show").split(".").includes(key)),
+        ...own("hide").split(".").filter((key) => this.boxes.some((box) => box.dataset.column === key))]),
       all: own("rows") === "all",
     };
     this.draw();
@@ -110,7 +124,8 @@ class Standings {
     const put = (name, value) => (value ? state.set(`${this.number}.${name}`, value) : state.delete(`${this.number}.${name}`));
     for (const name of FILTERS) put(name, this.fields[name]?.value);
     put("sort", this.state.sort && `${this.state.sort}.${this.state.order}`);
-    put("hide", this.keys.filter((key) => this.state.hidden.has(key)).join("."));
+    put("hide", this.keys.filter((key) => this.state.hidden.has(key) && !this.off.includes(key)).join("."));
+    put("show", this.off.filter((key) => !this.state.hidden.has(key)).join("."));
     put("rows", this.state.all && "all");
   }
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from medrobust.leaderboard.overview.security import WORST
 from medrobust.leaderboard.overview.standing import Overview, Shown, Standing
+from medrobust.leaderboard.render.drawn_curves import attack_said
+from medrobust.leaderboard.render.reasons import Reason, reasons
 from medrobust.leaderboard.tables import Column, Entry
-from medrobust.leaderboard.text import estimate, interval, number, remarks
+from medrobust.leaderboard.text import estimate, interval, number
 
 COSTS = {"queries": ("queries", ""), "gradients": ("gradients", ""), "seconds": ("time", "s"), "megabytes": ("memory", "MB")}
 UNRANKED = "not ranked"
@@ -19,7 +22,7 @@ class Head:
     """One column.
 
     key: its name in addresses, [a-z0-9-]. group: where the column chooser lists it. kind: how its cells are drawn: entrant, tier, number,
-    loss, validity or cases. better: True where higher is better, False where lower is, None where neither.
+    loss, validity or cases. better: True where higher is better, False where lower is, None where neither. off: put away until it is asked for.
     """
 
     key: str
@@ -28,6 +31,7 @@ class Head:
     kind: str = "number"
     unit: str = ""
     better: bool | None = None
+    off: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,13 @@ class Row:
     standing: Standing
     cells: tuple[Cell, ...]
     dumbbell: Dumbbell
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     shown: tuple[Shown, ...]
+
+    @property
+    def turned(self) -> int:
+        """How many of its pictures are of cases that the attack turned."""
+        return sum(one.turned for one in self.shown)
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,16 @@ class View:
         return self.overview.headline.shown
 
     @property
+    def off(self) -> tuple[int, ...]:
+        """Places, from 1, of the columns that are put away until they are asked for."""
+        return tuple(i for i, head in enumerate(self.heads, 1) if head.off)
+
+    @property
+    def alike(self) -> bool:
+        """Every entrant was measured on the same patients and cases."""
+        return len({(one.patients, one.cases) for one in self.overview.standings}) < 2
+
+    @property
     def unit_of_difference(self) -> str:
         return "points" if self.unit == "%" else self.unit
 
@@ -111,25 +130,25 @@ def view(number_: int, overview: Overview) -> View:
 def _heads(overview: Overview) -> tuple[Head, ...]:
     headline, standings = overview.headline, overview.standings
     unit, better = headline.shown, headline.better
-    heads = [
-        Head("entrant", "entrant", "who", "entrant"),
-        Head("tier", "tier", "standing", "tier"),
-        Head("clean", "clean" if overview.attacks else headline.name, "results", "number", unit, better),
-    ]
+    heads = [Head("entrant", "entrant", "who", "entrant"), Head("tier", "tier", "standing", "tier")]
+    if overview.attacks:
+        heads.append(Head("worst", attack_said(WORST), "results", "number", unit, better))
+    heads.append(Head("clean", "clean" if overview.attacks else headline.name, "results", "number", unit, better))
     if overview.attacks:
         heads.append(Head("loss", "clean to worst case", "results", "loss", "points" if unit == "%" else unit, better))
-        heads.append(Head("worst", "worst case", "results", "number", unit, better))
-    if any(one.own is not None for one in standings):
-        heads.append(Head("own", "worst of all its attacks", "results", "number", unit, better))
-    if any(one.missed is not None for one in standings):
-        heads.append(Head("missed", "missed structures", "results", "number", "%", better=False))
-    heads += [Head("validity", "validity", "standing", "validity"), Head("patients", "patients", "size", "patients")]
+    heads.append(Head("validity", "validity", "standing", "validity"))
     if overview.shown:
         heads.append(Head("cases", "pictures", "size", "cases"))
-    heads += [Head(f"attack-{i}", name, "attacks", "number", unit, better) for i, name in enumerate(overview.attacks, 1)]
-    heads += [Head(key, name, "cost", "number", shown) for key, (name, shown) in COSTS.items() if any(key in one.cost for one in standings)]
+    if any(one.missed is not None for one in standings):
+        heads.append(Head("missed", "missed structures", "results", "number", "%", better=False, off=True))
+    if any(one.own is not None for one in standings):
+        heads.append(Head("own", "worst of all its attacks", "results", "number", unit, better, off=True))
+    heads.append(Head("patients", "patients", "size", "patients", off=len({(one.patients, one.cases) for one in standings}) < 2))
+    heads += [Head(f"attack-{i}", name, "attacks", "number", unit, better, off=True) for i, name in enumerate(overview.attacks, 1)]
+    known = [(key, name, shown) for key, (name, shown) in COSTS.items() if any(key in one.cost for one in standings)]
+    heads += [Head(key, name, "cost", "number", shown, off=True) for key, name, shown in known]
     if any(one.best is not None for one in standings):
-        heads.append(Head("best", "P(best)", "standing", "number", "%"))
+        heads.append(Head("best", "leads in resamples of patients", "standing", "number", "%", off=True))
     return tuple(heads)
 
 
@@ -137,7 +156,7 @@ def _row(index: int, overview: Overview, standing: Standing, heads: Sequence[Hea
     who = (standing.target, standing.defense, standing.condition)
     shown = tuple(one for one in overview.shown if (one.target, one.defense, one.condition) == who)
     cells = tuple(_cell(head, overview, standing, len(shown)) for head in heads)
-    return Row(index, standing, cells, _dumbbell(standing, scale), _reasons(overview, standing), shown)
+    return Row(index, standing, cells, _dumbbell(standing, scale), reasons(overview, standing), shown)
 
 
 def _cell(head: Head, overview: Overview, standing: Standing, shown: int) -> Cell:
@@ -152,11 +171,11 @@ def _cell(head: Head, overview: Overview, standing: Standing, shown: int) -> Cel
         "tier": lambda: _tier(standing),
         "clean": lambda: _number(standing.clean, headline),
         "loss": lambda: _loss(standing, headline),
-        "worst": lambda: _number(standing.worst, headline),
+        "worst": lambda: _worst(overview, standing),
         "own": lambda: Cell("the same", state="absent") if standing.own is None else _number(standing.own, headline),
         "missed": lambda: UNKNOWN if standing.missed is None else _number(standing.missed, PERCENT),
         "validity": lambda: Cell(standing.validity.level, key=str(_severity(standing.validity.level))),
-        "patients": lambda: Cell(str(standing.patients), beside=f"{standing.cases} cases", key=str(standing.patients)),
+        "patients": lambda: Cell(str(standing.patients), beside=f"{standing.cases} values", key=str(standing.patients)),
         "cases": lambda: Cell(f"{shown} shown" if shown else "none", key=str(shown), state="" if shown else "absent"),
         "best": lambda: _chance(standing.best),
     }
@@ -170,8 +189,15 @@ PERCENT = Column("", shown="%", scale=100.0, digits=1)
 def _number(entry: Entry, column: Column) -> Cell:
     if entry.estimate is None:
         return Cell(estimate(entry, column), state="absent")
-    state = "invalid" if entry.validity.level == "invalid" else "best" if entry.best else ""
+    state = "invalid" if entry.validity.level == "invalid" else ""
     return Cell(estimate(entry, column), interval(entry, column), f"{entry.estimate:.9g}", state)
+
+
+def _worst(overview: Overview, standing: Standing) -> Cell:
+    """Marked where nobody is found better: the first tier, unless it is the only one."""
+    found = _number(standing.worst, overview.headline)
+    several = any(one.condition == standing.condition and (one.tier or 1) > 1 for one in overview.standings)
+    return replace(found, state="best") if standing.tier == 1 and several and not found.state else found
 
 
 def _tier(standing: Standing) -> Cell:
@@ -193,7 +219,8 @@ def _loss(standing: Standing, column: Column) -> Cell:
         return UNKNOWN
     text = number(worst - clean, column)
     invalid = "invalid" in (standing.clean.validity.level, standing.worst.validity.level)
-    return Cell(text.replace("-", "\N{MINUS SIGN}") if worst < clean else f"+{text}", key=f"{worst - clean:.9g}", state="invalid" if invalid else "")
+    sign = "" if not text.strip("0.") or worst < clean else "+"
+    return Cell(sign + text.replace("-", "\N{MINUS SIGN}"), key=f"{worst - clean:.9g}", state="invalid" if invalid else "")
 
 
 def _dumbbell(standing: Standing, scale: tuple[float, float]) -> Dumbbell:
@@ -211,13 +238,6 @@ def _scale(overview: Overview) -> tuple[float, float]:
     values = [value for entry in entries for value in (entry.estimate, entry.low, entry.high) if value is not None and math.isfinite(value)]
     low, high = min([0.0, *values]), max([0.0, *values])
     return low, 1.0 if low == 0 and 0.5 < high <= 1 else high or 1.0
-
-
-def _reasons(overview: Overview, standing: Standing) -> tuple[str, ...]:
-    parts = zip(("clean", "worst case", *overview.attacks), (standing.clean, standing.worst, *standing.by_attack), strict=True)
-    own = standing.validity.reasons
-    others = (f"{name}: {reason}" for name, entry in parts for reason in remarks(entry.validity) if reason not in own)
-    return tuple(dict.fromkeys([*own, *others]))
 
 
 def _severity(level: str) -> int:
