@@ -50,7 +50,7 @@ def late_rise(evidence: Evidence) -> Finding:
     last = sum(highest[case] - late[case] for case in still)
     if len(still) <= OPEN_SHARE * len(cases) or last <= LATE_SHARE * rise:
         return ""
-    return f"{last / rise:.0%} of the loss's rise came in the last quarter of its queries, expected at most {LATE_SHARE:.0%}: more may change it"
+    return f"{last / rise:.1%} of the loss's rise came in the last quarter of its queries, expected at most {LATE_SHARE:.0%}: more may change it"
 
 
 def better_query_not_returned(evidence: Evidence) -> Finding:
