@@ -11,6 +11,8 @@ from medrobust.leaderboard.tables import Column, Line
 
 MODEL_HEADS = ("condition", "target", "defense")
 ATTACK_HEADS = ("condition", "attack", "target", "defense")
+PAIRED = "paired by patient, each pair by itself: tiers, which test all pairs together, tell fewer apart"
+"""How columns are searched for entries that are not measurably worse than the best."""
 Labelled = tuple[tuple[str, ...], list[Measured]]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medrobust.leaderboard.layout import any_number, lines
+from medrobust.leaderboard.layout import PAIRED, any_number, lines
 from medrobust.leaderboard.mammo_tamper.areas import absent, area, one_class
 from medrobust.leaderboard.mammo_tamper.readings import readers, readings
 from medrobust.leaderboard.mammo_tamper.rule import AREAS, CANCEROUS, CORRECT, SPECIFICITY, percent, threshold
@@ -45,7 +45,8 @@ def clean(section: Section) -> list[Table]:
     caption = (
         f"Readers on untouched test images. AUC: of telling cancerous from healthy ones. Accuracy: at a score of {CANCEROUS:g}. Sensitivity: share "
         f"of cancerous images above the threshold that at most {100 * (1 - SPECIFICITY):.0f} % of these healthy ones exceed, held fixed in its "
-        f"interval. {AREAS} Bold: accuracy not measurably worse than the best of its condition (paired by patient)."
+        f"interval. {AREAS} Bold: accuracy not measurably worse than the best of its condition "
+        f"({PAIRED})."
     )
     return [Table("clean", "Readers on clean images", caption, section.data_label, HEADS, columns, found)]
 

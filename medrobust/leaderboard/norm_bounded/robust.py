@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from medrobust.leaderboard.layout import Labelled, any_number, lines
+from medrobust.leaderboard.layout import PAIRED, Labelled, any_number, lines
 from medrobust.leaderboard.norm_bounded.rule import HEADS, INTERVALS, MANY, attacks, budgets, labels, measured, worst
 from medrobust.leaderboard.overview.headlines import HEADLINES
 from medrobust.leaderboard.section import Section
@@ -31,7 +31,8 @@ def robust(section: Section) -> list[Table]:
     caption = (
         f"{column.name[0].upper()}{column.name[1:]}: {HEADLINES[section.track].said}. Worst case: of each case the worst value, clean or under any "
         "attack of the line, so it can lie below every one of them; attacks that are invalid are left out. Every attack is made on the very model of "
-        f"its line, a defended one with its defense in place. {INTERVALS} Bold: not measurably worse than the best of its budget (paired by patient)."
+        f"its line, a defended one with its defense in place. {INTERVALS} Bold: not measurably worse than the best of its "
+        f"budget ({PAIRED})."
     )
     return [Table("robust", f"{column.name[0].upper()}{column.name[1:]} under attack", caption, section.data_label, HEADS, tuple(columns), found)]
 

@@ -5,6 +5,7 @@ Source: Cheng et al., MIDL 2020; the thresholds from the authors' released code.
 
 from __future__ import annotations
 
+from medrobust.leaderboard.layout import PAIRED
 from medrobust.leaderboard.measure import Quantity, over
 from medrobust.stats import clustered_rate
 
@@ -22,4 +23,4 @@ CANDIDATES = Quantity("information", "candidates")
 LESION = Quantity("lesion-contrast", label=None, of=lambda values: (values >= KEPT).astype(float), estimator=clustered_rate)
 CONTRAST = Quantity("lesion-contrast", label=None)
 INTERVALS = "95 % intervals in brackets, from 2000 bootstrap resamples of patients."
-BOLD = "Bold: not measurably worse than the best of its condition (paired by patient)."
+BOLD = f"Bold: not measurably worse than the best of its condition ({PAIRED})."

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from medrobust.leaderboard.layout import Labelled
+from medrobust.leaderboard.layout import PAIRED, Labelled
 from medrobust.leaderboard.measure import Quantity, measure
 from medrobust.leaderboard.section import Section
 
 INTERVALS = "95 % intervals in brackets, from 2000 bootstrap resamples of patients."
-BOLD = "Bold: not measurably worse than the best explainer of its condition and target (paired by patient)."
+BOLD = f"Bold: not measurably worse than the best explainer of its condition and target ({PAIRED})."
 FREE = "Explainers named `free: ...` never ask the model; one that does not beat them has explained nothing."
 HEADS = ("condition", "target", "explainer")
 GRADES = ("HGG", "LGG")
