@@ -99,10 +99,10 @@ def measure(section: Section, model: Model, attack: str, condition: str, quantit
 
 def case_names(frame: pd.DataFrame, labelled: bool = False) -> NDArray[np.str_]:
     """What rows are paired by within a patient, (rows,): the case under its seed, and under its label where labels are mixed."""
-    parts = [frame[name].to_numpy(dtype=str) for name in (("seed", "label") if labelled else ("seed",))]
     names = frame["case"].to_numpy(dtype=str)
-    for part in parts:
-        names = np.char.add(np.char.add(part, "/"), names)
+    for column in ("seed", "label") if labelled else ("seed",):
+        known = frame[column].unique()
+        names = np.char.add(f"{known[0]}/" if len(known) == 1 else np.char.add(frame[column].to_numpy(dtype=str), "/"), names)
     return names
 
 
