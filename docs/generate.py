@@ -79,22 +79,21 @@ def index(folders: list[Path]) -> Path:
 
 
 def tables(folders: list[Path]) -> str:
-    """Who stands where on the leaderboard that bears its track's name, and a line on every other one."""
-    from medrobust.leaderboard.overview.as_table import as_table
-    from medrobust.leaderboard.render.markdown import escaped, table_text
+    """A line a leaderboard: what it asks, of what data, who stands first, and beside whom."""
+    from medrobust.leaderboard.render.answer import answer
+    from medrobust.leaderboard.render.markdown import escaped
 
-    chief, others = [], []
-    for folder in folders:
-        found = assembled(folder)
-        for chapter in found.chapters:
-            size = f"{chapter.patients} patients, {chapter.cases} cases of split {escaped(chapter.split)}"
-            line = f"{escaped(chapter.track)} on {escaped(chapter.data_label)}: {size}. Every table: `{folder}/leaderboard.md`."
-            if folder.name == chapter.track:
-                chief += [line, *(table_text(as_table(one)) for one in found.overviews if one.data_label == chapter.data_label)]
-            else:
-                others.append(f"- {title(folder.name)} {line}")
-    blocks = [*chief, *(["More results:", "\n".join(others)] if others else [])]
-    return "\n" + "\n\n".join(blocks or ["No result is committed yet."]) + "\n\n"
+    lines = ["| question | data | first tier | its first | beside it |", "|---|---|---|---|---|"]
+    for folder in sorted(folders, key=lambda folder: (assembled(folder).overviews[0].track, len(folder.name))):
+        for one in assembled(folder).overviews:
+            found = answer(one)
+            where = f"{escaped(found.where)}: " if found.where else ""
+            leaders = f"{where}{', '.join(f'**{escaped(name)}**' for name in found.leaders)}" if found.leaders else "nobody"
+            patients = f"{one.patients} {'patient' if one.patients == 1 else 'patients'}"
+            asked = f"[{escaped(title(folder.name).rstrip(':'))}]({folder}/leaderboard.md)"
+            cells = (asked, f"{escaped(one.data_label)}: {patients}", leaders, escaped(found.score), escaped(found.beside))
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n" + "\n".join(lines) + "\n\n"
 
 
 def placed() -> list[Path]:
