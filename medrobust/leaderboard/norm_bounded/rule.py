@@ -16,7 +16,10 @@ from medrobust.stats.bootstrap import Floats
 
 HEADS = ("budget", "target", "defense")
 ATTACK_HEADS = (*HEADS, "attack")
-INTERVALS = "95 % intervals in brackets, from 2000 bootstrap resamples of patients; of rates never narrower than Wilson's for as many cases as these are worth."
+INTERVALS = (
+    "95 % intervals in brackets, from 2000 bootstrap resamples of patients; of rates never narrower than Wilson's for as many cases as these are "
+    "worth."
+)
 MANY = 300
 """Beyond so many models a column is not searched for those that are not measurably worse than its best: tiers are in the overview."""
 
