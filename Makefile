@@ -1,4 +1,4 @@
-# medrobust: `make demo` from a fresh clone ends with a table and the path of a page.
+# medrobust: `make demo` from a fresh clone ends with tables and the paths of pages.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -22,7 +22,7 @@ demo: install
 		$(BIN)/medrobust run $$suite || state=$$?; \
 		run=$$(ls -td runs/$$suite@* 2>/dev/null | head -n 1); \
 		[ -z "$$run" ] || $(BIN)/medrobust leaderboard "$$run"; \
-	done; exit $$state
+	done; printf '\nThe pages, to be opened in a browser:\n'; ls runs/*-demo@*/leaderboard/index.html; exit $$state
 
 test: install
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -ra --durations=15 $(TESTS)
