@@ -76,7 +76,7 @@ def wilcoxon(first: Sample, second: Sample) -> PairedTest:
     from scipy import stats
 
     gaps = patient_differences(first, second)
-    effect = float(np.median(_walsh(gaps))) if len(gaps) else NOTHING
+    effect = _pseudomedian(np.sort(gaps)) if len(gaps) else NOTHING
     size = np.abs(gaps)
     kept = size > TIED * size.max(initial=0.0)
     if not kept.any():
@@ -101,10 +101,10 @@ def hodges_lehmann(first: Sample, second: Sample, level: float = LEVEL) -> Inter
     cases = len(on_shared_cases(first, second)[0].values)
     if not len(gaps):
         return Interval(NOTHING, NOTHING, NOTHING, 0, 0)
-    walsh = _walsh(gaps)
+    gaps = np.sort(gaps)
     cut = _rank_sum_cut(len(gaps), (1 - level) / 2)
-    low, high = (float(walsh[cut]), float(walsh[-1 - cut])) if cut >= 0 else (NOTHING, NOTHING)
-    return without_collapse(Interval(float(np.median(walsh)), low, high, len(gaps), cases))
+    low, high = (_walsh(gaps, cut), _walsh(gaps, _pairs(len(gaps)) - 1 - cut)) if cut >= 0 else (NOTHING, NOTHING)
+    return without_collapse(Interval(_pseudomedian(gaps), low, high, len(gaps), cases))
 
 
 def mcnemar(first: Sample, second: Sample) -> Discordant:
@@ -138,10 +138,37 @@ def holm(p: ArrayLike) -> Floats:
     return found
 
 
-def _walsh(gaps: Floats) -> Floats:
-    """Averages of two values, each with itself too, sorted, (n (n + 1) / 2,)."""
-    rows, columns = np.triu_indices(len(gaps))
-    return np.sort((gaps[rows] + gaps[columns]) / 2)
+def _pseudomedian(gaps: Floats) -> float:
+    """Median of the averages of every two gaps, each with itself too; gaps: sorted."""
+    last = _pairs(len(gaps)) - 1
+    return (_walsh(gaps, last // 2) + _walsh(gaps, last - last // 2)) / 2
+
+
+def _pairs(n: int) -> int:
+    return n * (n + 1) // 2
+
+
+def _walsh(gaps: Floats, place: int) -> float:
+    """The average of two gaps, each with itself too, at a place of their order, from 0.
+
+    The averages are n (n + 1) / 2 and are never held: how many lie at or below a value takes one search a gap, and halving finds the value.
+    """
+    own = np.arange(len(gaps))
+    # `place` of them or fewer lie at or below the first, more at or below the second
+    below, at = float(np.nextafter(gaps[0], -np.inf)), float(gaps[-1])
+
+    def beyond(value: float) -> NDArray[np.intp]:
+        """Of each gap the first partner, itself or later, with which the average lies above a value."""
+        return np.maximum(np.searchsorted(gaps, 2 * value - gaps, side="right"), own)
+
+    while below < (middle := below + (at - below) / 2) < at:
+        if int((beyond(middle) - own).sum()) <= place:
+            below = middle
+        else:
+            at = middle
+    partner = beyond(below)
+    held = partner < len(gaps)
+    return float(((gaps[held] + gaps[partner[held]]) / 2).min())
 
 
 def _rank_sum_cut(n: int, tail: float) -> int:

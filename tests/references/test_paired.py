@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -243,3 +244,28 @@ def test_holm_rejects_what_stepping_down_rejects(p, alpha):
         rejected.add(index)
     assert set(np.flatnonzero(adjusted <= alpha)) == rejected
     assert (adjusted >= p).all()
+
+
+@given(st.lists(st.integers(-20, 20).map(lambda tenths: tenths / 10), min_size=6, max_size=25))
+def test_walsh_averages_are_found_without_holding_them(gaps: list[float]) -> None:
+    names = [f"p{index:02d}" for index in range(len(gaps))]
+    first, second = Sample.of(gaps, names), Sample.of(np.zeros(len(gaps)), names)
+    averages = np.sort([(one + other) / 2 for index, one in enumerate(gaps) for other in gaps[index:]])
+    found = hodges_lehmann(first, second)
+    assert found.estimate == pytest.approx(np.median(averages), abs=1e-12)
+    assert wilcoxon(first, second).effect == pytest.approx(found.estimate, abs=1e-12)
+    ends = np.array([found.low, found.high])
+    assert np.isnan(ends).all() or all(np.isclose(averages, end, rtol=0, atol=1e-12).any() for end in ends)
+
+
+def test_as_many_patients_as_a_public_test_set_has_images_need_little_memory() -> None:
+    n = 50_000
+    values = np.random.default_rng(0).normal(0.1, 1, n)
+    names = np.arange(n).astype(str)
+    tracemalloc.start()
+    found = hodges_lehmann(Sample.of(values, names), Sample.of(np.zeros(n), names))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e8, "all of their averages would take ten gigabytes"
+    assert found.low < found.estimate < found.high
+    assert found.estimate == pytest.approx(values.mean(), abs=0.01)
