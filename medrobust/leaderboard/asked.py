@@ -29,6 +29,7 @@ CASES: Mapping[str, str] = {
     "cls-linf": "images",
     "mammo-tamper": "images",
     "recon-fnaf": "slices",
+    "recon-l2": "slices",
     "roi": "volumes",
     "seg-deform": "slices",
     "seg-linf": "slices",
