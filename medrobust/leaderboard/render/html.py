@@ -76,6 +76,11 @@ def asset(name: str) -> str:
     return files("medrobust.leaderboard.render").joinpath(name).read_text(encoding="utf-8")
 
 
+def some(count: int, plural: str) -> str:
+    """What is counted, without its last letter where there is one."""
+    return plural[:-1] if count == 1 else plural
+
+
 def kind_of_data(label: str) -> str:
     """`phantom` or `real`; nothing of a label that names a paper's data too."""
     return "phantom" if phantom(label) else "" if "; ours: " in label else "real"
@@ -116,7 +121,8 @@ def environment() -> Environment:
     found = Environment(
         loader=PackageLoader("medrobust.leaderboard.render", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    words = (text.visible, phantom, cases_called, kind_of_data, answer, text.estimate, text.interval, text.head, text.notes, text.marks, text.counts)
+    labels = (phantom, cases_called, kind_of_data, some, answer)
+    words = (text.visible, text.estimate, text.interval, text.head, text.notes, text.marks, text.counts, *labels)
     drawn = (draw, attack_said, ends, extent, step, data_address, png_address, png_size, svg_size)
     helpers = (*words, *drawn, families, chief_of, is_table, scale_end, finding_names, standings_latex, citation)
     found.globals.update({helper.__name__: helper for helper in helpers} | {"LONGEST": LONGEST, "FEW": FEW})
