@@ -523,6 +523,15 @@ def test_a_reader_needs_no_mouse(context: BrowserContext, written: Path) -> None
     assert order == sorted(order)
 
 
+def test_a_late_word_of_a_new_address_calls_nobody_back(context: BrowserContext, written: Path) -> None:
+    page, _ = opened(context, written / "whole.html", "#content")
+    page.keyboard.press("Tab")
+    before = page.evaluate("document.activeElement.outerHTML")
+    assert page.evaluate("document.activeElement.id") != "content"
+    page.evaluate("dispatchEvent(new HashChangeEvent('hashchange'))")
+    assert page.evaluate("document.activeElement.outerHTML") == before
+
+
 def test_without_a_script_everything_is_there_to_read(browser: Browser, written: Path) -> None:
     context = browser.new_context(java_script_enabled=False, viewport={"width": 1440, "height": 1000})
     page, seen = opened(context, written / "whole.html", "#o1-cases-2")

@@ -11,7 +11,8 @@ const address = {
   },
   go(anchor) {
     const place = anchor && document.getElementById(anchor);
-    if (!place) return;
+    // The browser may have been there first and the reader gone on from it: nobody is called back.
+    if (!place || (place !== document.activeElement && place.contains(document.activeElement))) return;
     for (let e = place; e; e = e.parentElement) if (e.tagName === "DETAILS") e.open = true;
     if (place.tabIndex < 0) place.tabIndex = -1;
     place.focus({ preventScroll: true });
