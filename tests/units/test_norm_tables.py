@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from norm_rows import EPSILON, Cells, board, made, record, rows
 
 from medrobust.leaderboard.build import FILES, text
 from medrobust.leaderboard.evidence import Evidence
 from medrobust.leaderboard.norm_bounded import CLASSIFICATION, RECONSTRUCTION, SEGMENTATION
 from medrobust.leaderboard.norm_bounded.belief import belief
+from medrobust.leaderboard.norm_bounded.certified import certified, ladder
 from medrobust.leaderboard.norm_bounded.cost import cost
 from medrobust.leaderboard.norm_bounded.defense import defense
 from medrobust.leaderboard.norm_bounded.norms import norms
@@ -148,6 +151,30 @@ def test_what_attacks_found_and_did_not_return_is_told() -> None:
     found = table(belief(here(made(CELLS, further=further))))
     assert entry(found, (*PLAIN, "pgd"), "found and not returned").estimate == 0.25
     assert entry(found, (*PLAIN, "pgd"), "loss, last").estimate == 2
+
+
+def test_a_certificate_is_told_of_models_that_promise_anything() -> None:
+    plain, smooth = (record("cls-linf", entrant, "none", EPSILON, 12) for entrant in ("net", "net + madry"))
+    radii = [0.0] * 3 + [0.04] * 4 + [0.1] * 3 + [0.24] * 2
+    promised = (smooth, rows(smooth, "certified-radius", radii) + rows(smooth, "abstained", "1" + "0" * 11))
+    nothing = (plain, rows(plain, "certified-radius", "0" * 12) + rows(plain, "abstained", "0" * 12))
+    found = table(certified(here(made(CELLS, further=[promised, nothing]))))
+    assert [line.labels for line in found.lines] == [("net", "madry")], "the plain model promises nothing"
+    names = [column.name for column in found.columns]
+    assert names == ["clean", "abstains", "certified at all", "certified at 0.05", "certified at 0.1", "certified at 0.2", "mean radius"]
+    numbers = [one.estimate for one in found.lines[0].entries]
+    assert numbers == pytest.approx([10 / 12, 1 / 12, 9 / 12, 5 / 12, 5 / 12, 2 / 12, np.mean(radii)])
+    assert all(one.low is not None and one.high is not None and one.low < one.high for one in found.lines[0].entries)
+    assert certified(here(made(CELLS, further=[nothing]))) == []
+
+
+@given(st.floats(1e-6, 1e6))
+def test_certified_distances_are_the_last_round_ones_that_are_reached(largest: float) -> None:
+    steps = ladder(largest)
+    assert len(steps) == 3
+    assert list(steps) == sorted(set(steps))
+    assert steps[-1] <= largest < 2.5 * steps[-1] * (1 + 1e-9)
+    assert {f"{step:e}"[0] for step in steps} == {"1", "2", "5"}
 
 
 def test_cost_is_per_case() -> None:

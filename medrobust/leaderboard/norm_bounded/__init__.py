@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from medrobust.leaderboard.norm_bounded.belief import belief
+from medrobust.leaderboard.norm_bounded.certified import certified
 from medrobust.leaderboard.norm_bounded.cost import cost
 from medrobust.leaderboard.norm_bounded.defense import defense
 from medrobust.leaderboard.norm_bounded.norms import norms
@@ -14,7 +15,7 @@ from medrobust.leaderboard.recon_fnaf.clean import clean as quality
 from medrobust.leaderboard.seg_deform.clean import clean as organs
 from medrobust.leaderboard.seg_deform.missed import missed
 
-CLASSIFICATION = (robust, success, sweep, defense, transfer, norms, belief, cost)
+CLASSIFICATION = (robust, success, sweep, defense, certified, transfer, norms, belief, cost)
 SEGMENTATION = (robust, sweep, defense, transfer, organs, missed, norms, belief, cost)
 RECONSTRUCTION = (robust, sweep, defense, transfer, quality, norms, belief, cost)
 
