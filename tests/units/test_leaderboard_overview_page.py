@@ -237,6 +237,25 @@ def test_what_was_found_is_said_in_sentences(one: Overview) -> None:
     assert why_unranked(replace(one, standings=(replace(one.standings[0], tier=None),))).startswith("an entrant that stands alone")
 
 
+@pytest.mark.parametrize(
+    ("sharing", "said"),
+    [
+        (1, "a stands first."),
+        (2, "a and b share the first tier."),
+        (3, "a, b and c share the first tier."),
+        (4, "a, b, c and 1 more share the first tier."),
+        (5, "a, b, c and 2 more share the first tier."),
+    ],
+)
+def test_who_shares_the_first_tier_is_listed_as_people_list(one: Overview, sharing: int, said: str) -> None:
+    model = next(each for each in one.standings if each.condition == "8/255")
+    alike = tuple(replace(model, target=name, defense="none", tier=1 if at < sharing else 2) for at, name in enumerate("abcdef"))
+    content = html_text(leaderboard(replace(one, standings=alike)))
+    found = re.search(r'<p class="finding">(.*?)</p>', content, re.DOTALL)
+    assert found
+    assert re.sub(r"<[^>]+>", "", found[1]) == said
+
+
 def test_the_page_claims_no_more_than_tiers_and_power_say(one: Overview) -> None:
     html = html_text(leaderboard(one))
     for false in ("cannot be told apart", "hurts it most", "cannot say so", "ahead of another", "P(best)"):
