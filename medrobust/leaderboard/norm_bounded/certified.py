@@ -39,9 +39,9 @@ def certified(section: Section) -> list[Table]:
             condition = next(one for one in section.conditions if not section.frame(model, CLEAN, one, RADIUS).empty)
             lines.append(Line(tuple(model), tuple(measure(section, model, CLEAN, condition, one).entry for one in quantities)))
     caption = (
-        "Certified: share of clean cases that the vote over noisy copies answers rightly, and would whatever changed the image by no more than that "
+        "Certified: share of clean cases that the vote over noisy copies answers rightly, and would still if the image changed by no more than that "
         "L2 distance, over all channels and pixels, in the data's own units. No attack can lower it; a radius is too large with a chance of at most "
-        "the metric's `alpha` a case (Cohen et al. 2019). Abstains: the vote is too even to say. Clean: right by the mean probability, which is what "
+        "the metric's alpha a case (Cohen et al. 2019). Abstains: the vote is too even to say. Clean: right by the mean probability, which is what "
         f"attacks are made on. Mean radius: a case without a certificate counts 0. {INTERVALS}"
     )
     return [Table("certified", "What smoothing guarantees", caption, section.data_label, HEADS, columns, tuple(lines), 0)]
