@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from medrobust.errors import USAGE, MedrobustError
+from medrobust.interrupts import insist
 
 DEBUG = "--debug"
 INTERRUPTED = 130
@@ -60,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; an error is one line on standard error."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = DEBUG in given
+    insist(signal.SIGINT, KeyboardInterrupt)
     sys.exit(call([argument for argument in given if argument != DEBUG], debug=debug))
 
 

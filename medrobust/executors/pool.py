@@ -15,6 +15,7 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from medrobust.errors import WorkerDiedError
+from medrobust.interrupts import insist
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -113,6 +114,7 @@ def begin() -> None:
     """What a worker does first: one thread a library, an end with its parent, and SystemExit where it is asked to end."""
     os.environ.update(dict.fromkeys(LIBRARIES, "1"))
     signal.signal(signal.SIGTERM, leave)
+    insist(signal.SIGTERM, SystemExit)
     threading.Thread(target=die_with_parent, daemon=True, name="parent").start()
 
 
