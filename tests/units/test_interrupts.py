@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-
-import pytest
+import textwrap
 
 PROGRAM = """
 import signal, sys, time, weakref
@@ -21,23 +20,28 @@ print("went on", flush=True)
 time.sleep({patience})
 print("never ended")
 """
-INTERRUPT = "from medrobust.interrupts import insist; insist(signal.SIGINT, KeyboardInterrupt)"
-PREPARED = {
-    "SIGTERM": "from medrobust.executors.pool import begin; begin()",
-    "SIGINT": f"{INTERRUPT}; sys.excepthook = lambda *_: print('interrupted', file=sys.stderr)",
-}
+BEGIN = "from medrobust.executors.pool import begin; begin()"
+INSIST = "from medrobust.interrupts import insist; insist(signal.SIGINT, KeyboardInterrupt)"
+COMMAND = "from medrobust.cli import app; app.application = lambda verb: lambda *a, **b: command(); app.main(['run'])"
 
 
 def ran(name: str, prepared: str, patience: float) -> subprocess.CompletedProcess[str]:
-    program = PROGRAM.format(name=name, prepared=prepared, patience=patience)
+    return run(PROGRAM.format(name=name, prepared=prepared, patience=patience))
+
+
+def run(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.mark.parametrize(("name", "codes", "said"), [("SIGTERM", (143,), ""), ("SIGINT", (130, -2, 1), "interrupted\n")])
-def test_a_signal_in_a_weak_references_callback_ends_the_program(name: str, codes: tuple[int, ...], said: str) -> None:
-    found = ran(name, PREPARED[name], 60)
-    assert (found.stdout, found.stderr) == ("went on\n", said), "the callback let it go on, and what came after ended it"
-    assert found.returncode in codes
+def test_a_worker_ends_on_a_signal_in_a_weak_references_callback() -> None:
+    found = ran("SIGTERM", BEGIN, 60)
+    assert (found.returncode, found.stdout, found.stderr) == (143, "went on\n", ""), "the callback let it go on, and what came after ended it"
+
+
+def test_a_command_ends_on_ctrl_c_in_a_weak_references_callback() -> None:
+    body = textwrap.indent(PROGRAM.format(name="SIGINT", prepared="", patience=60), "    ")
+    found = run(f"def command():\n{body}\n{COMMAND}")
+    assert (found.returncode, found.stdout, found.stderr) == (130, "went on\n", "error: interrupted\n")
 
 
 def test_python_alone_loses_such_a_signal() -> None:
@@ -49,7 +53,7 @@ def test_python_alone_loses_such_a_signal() -> None:
 
 
 def test_what_is_lost_for_another_reason_is_still_told() -> None:
-    program = f"import signal, weakref\n{INTERRUPT}\nclass Thing: pass\nthing = Thing()\nheld = weakref.ref(thing, lambda _: 1 / 0)\ndel thing"
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    program = f"import signal, weakref\n{INSIST}\nclass Thing: pass\nthing = Thing()\nheld = weakref.ref(thing, lambda _: 1 / 0)\ndel thing"
+    found = run(program)
     assert found.returncode == 0
     assert "ZeroDivisionError" in found.stderr
